@@ -1,0 +1,49 @@
+package shell
+
+import "time"
+
+// Credential is who a program runs as: resolved numbers, so that nothing is
+// looked up between the decision and the start.
+type Credential struct {
+	User   string
+	Group  string
+	UID    uint32
+	GID    uint32
+	Groups []uint32
+	Home   string
+}
+
+// Limits bound one session. A zero duration means no limit, except Linger,
+// where zero ends a detached session at once.
+type Limits struct {
+	// MaxSessions bounds the live sessions of the source; 0 means the default (64).
+	MaxSessions int
+	IdleTimeout time.Duration
+	MaxDuration time.Duration
+	Linger      time.Duration
+	// KillOnExit ends the whole process tree when the session's program ended.
+	KillOnExit bool
+}
+
+// Grant is what policy allows for one session. It is a value: policy that
+// changes makes a new one.
+type Grant struct {
+	// Source is the way in; Subject the person as configured, or "" when the
+	// key is a plain one; Key the thumbprint of the identity key; Label that
+	// key's comment, which proves nothing.
+	Source  string
+	Subject string
+	Key     string
+	Label   string
+
+	// Credential, Path, Argv, Env and Dir are what is started. Path is what
+	// is executed; a Path without a slash is searched on PATH of Env as the
+	// user. Argv[0] is what the program sees as its name.
+	Credential Credential
+	Path       string
+	Argv       []string
+	Env        []string
+	Dir        string
+
+	Limits Limits
+}

@@ -1,0 +1,61 @@
+package shell
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// StdinHeaderSize is the length of the fixed header of a stdin body.
+const StdinHeaderSize = 24
+
+// ErrStdinInvalid says that a stdin body does not follow [AppendStdin].
+var ErrStdinInvalid = errors.New("stdin body is invalid")
+
+// Stdin is the body of a stdin request. What follows Data in the body is
+// padding and is ignored: a client under keystroke cover sends bodies of one size.
+type Stdin struct {
+	// Offset is the input offset of the first byte of Data.
+	Offset uint64
+	// Ack acknowledges output up to this offset; 0 acknowledges nothing.
+	Ack uint64
+	// EOF says that input ends after Data.
+	EOF  bool
+	Data []byte
+}
+
+// AppendStdin appends the header — offset and ack as big-endian uint64, length
+// as big-endian uint32, flags (bit 0: EOF), three zero bytes — and the data.
+func AppendStdin(dst []byte, s Stdin) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, s.Offset)
+	dst = binary.BigEndian.AppendUint64(dst, s.Ack)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(s.Data)))
+	var flags byte
+	if s.EOF {
+		flags = 1
+	}
+	dst = append(dst, flags, 0, 0, 0)
+	return append(dst, s.Data...)
+}
+
+// ParseStdin is the inverse of [AppendStdin]; Data aliases body.
+func ParseStdin(body []byte) (Stdin, error) {
+	if len(body) < StdinHeaderSize {
+		return Stdin{}, ErrStdinInvalid
+	}
+	n := binary.BigEndian.Uint32(body[16:20])
+	flags := body[20]
+	if flags > 1 || body[21]|body[22]|body[23] != 0 ||
+		n > MaxStdinData || int(n) > len(body)-StdinHeaderSize {
+		return Stdin{}, ErrStdinInvalid
+	}
+	s := Stdin{
+		Offset: binary.BigEndian.Uint64(body[0:8]),
+		Ack:    binary.BigEndian.Uint64(body[8:16]),
+		EOF:    flags&1 != 0,
+		Data:   body[StdinHeaderSize : StdinHeaderSize+int(n)],
+	}
+	if s.Offset+uint64(n) < s.Offset {
+		return Stdin{}, ErrStdinInvalid
+	}
+	return s, nil
+}
