@@ -1,0 +1,41 @@
+//go:build unix
+
+package terminal
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"shellagent/shell"
+)
+
+// modes are the terminal's line settings, which input and output share.
+type modes struct{ state *term.State }
+
+func makeRaw(in, _ *os.File) (*modes, error) {
+	m := &modes{}
+	err := withFD(in, func(fd int) (err error) {
+		m.state, err = term.MakeRaw(fd)
+		return err
+	})
+	return m, err
+}
+
+func (m *modes) restore(in, _ *os.File) {
+	// A terminal that is gone needs no mode.
+	_ = withFD(in, func(fd int) error { return term.Restore(fd, m.state) })
+}
+
+func sizeOf(f *os.File) (size shell.Winsize, err error) {
+	err = withFD(f, func(fd int) error {
+		ws, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
+		if err != nil {
+			return err
+		}
+		size = shell.Winsize{Cols: ws.Col, Rows: ws.Row, XPixel: ws.Xpixel, YPixel: ws.Ypixel}
+		return nil
+	})
+	return size, err
+}
