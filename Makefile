@@ -1,0 +1,121 @@
+# Everything a developer runs. "make" alone lists the targets.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# Version and commit come from git when this is a checkout, not when it is a
+# copy of the files inside of somebody else's.
+ifneq ($(wildcard .git),)
+VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null)
+COMMIT ?= $(shell git describe --always --abbrev=12 --exclude '*' --dirty 2>/dev/null)
+endif
+VERSION := $(or $(VERSION),dev)
+COMMIT := $(or $(COMMIT),unknown)
+
+LDFLAGS := -s -w -X shellagent/internal/version.Version=$(VERSION) -X shellagent/internal/version.Commit=$(COMMIT)
+BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+
+# Where the client alone is built for; it is vetted there, not run.
+PLATFORMS := darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZTIME ?= 5m
+# Per fuzz target in "make test".
+FUZZTIME_TEST ?= 3s
+BENCH ?= .
+SOAK ?= 20
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/agent and bin/agent-cli, static
+	$(BUILD) -o bin/agent ./cmd/agent
+	$(BUILD) -o bin/agent-cli ./cmd/cli
+
+.PHONY: demo
+demo: build ## try it here: an agent on 127.0.0.1 and a shell through it
+	@sh scripts/demo.sh bin/agent
+
+.PHONY: test
+test: tools modules format vet staticcheck cross vulnerabilities fuzz-short unit ## everything CI runs; as root it installs what it needs
+
+.PHONY: tools
+tools: ## install what the tests run (as root), or name what is missing
+	@bash scripts/tools.sh
+
+.PHONY: modules
+modules: ## fetch the Go modules
+	go mod download
+
+.PHONY: format
+format: ## fail when gofmt would change a file
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { printf 'gofmt would change:\n%s\n' "$$unformatted" >&2; exit 1; }
+
+.PHONY: vet
+vet: ## go vet
+	go vet ./...
+
+.PHONY: staticcheck
+staticcheck: ## staticcheck, at the version of go.mod
+	go tool staticcheck ./...
+
+.PHONY: cross
+cross: ## build and vet the client for macOS and Windows, into dist/
+	@for platform in $(PLATFORMS); do \
+		export GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+		suffix=; [ $$GOOS != windows ] || suffix=.exe; \
+		echo "client for $$platform"; \
+		$(BUILD) -o dist/agent-cli-$$GOOS-$$GOARCH$$suffix ./cmd/cli; \
+		CGO_ENABLED=0 go vet $$(go list -deps -f '{{with .Module}}{{if .Main}}{{$$.ImportPath}}{{end}}{{end}}' ./cmd/cli); \
+	done
+
+.PHONY: vulnerabilities
+vulnerabilities: ## govulncheck; says NOT RUN when its database is out of reach
+	@bash scripts/vulnerabilities.sh
+
+.PHONY: unit
+unit: ## every Go test under the race detector, those in e2e/ last; ends with the count
+	@bash scripts/unit.sh
+
+.PHONY: fuzz fuzz-short
+fuzz: ## every fuzz target for FUZZTIME (5m)
+	@bash scripts/fuzz.sh $(FUZZTIME)
+
+fuzz-short:
+	@bash scripts/fuzz.sh $(FUZZTIME_TEST)
+
+.PHONY: bench
+bench: ## every benchmark (BENCH=regexp for some)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: soak
+soak: ## every Go test SOAK (20) times under the race detector
+	go test -race -count=$(SOAK) -timeout 6h ./...
+
+.PHONY: deps
+deps: ## write deps.txt, the list of what each binary links, anew
+	go test -count=1 -run '^TestLinkedModules$$' . -update
+
+.PHONY: man completions
+man: ## write the man pages into dist/man
+	go run ./internal/mangen -man dist/man
+
+completions: ## write the shells' completions into dist/completions
+	go run ./internal/mangen -completions dist/completions
+
+.PHONY: install
+install: build man completions ## install below PREFIX (/usr/local)
+	install -D -m 0755 bin/agent $(DESTDIR)$(PREFIX)/bin/agent
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 0644 dist/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -D -m 0644 dist/completions/agent.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/agent
+	install -D -m 0644 dist/completions/_agent $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_agent
+	install -D -m 0644 dist/completions/agent.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/agent.fish
+
+.PHONY: clean
+clean: ## remove bin/ and dist/
+	rm -rf bin dist
