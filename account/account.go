@@ -54,6 +54,10 @@ type State struct {
 // host is the one directory that the package's functions ask.
 var host = NewDirectory()
 
+// Host returns the directory that the package's functions ask, so that all who
+// are given it remember together.
+func Host() *Directory { return host }
+
 // Lookup returns the user called name on this host; see [Directory.Lookup].
 func Lookup(ctx context.Context, name string) (*User, error) { return host.Lookup(ctx, name) }
 

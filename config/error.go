@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Error is a mistake at a place in a file.
@@ -34,6 +35,33 @@ type PointerError interface {
 	error
 	Pointer() string
 }
+
+// Pointed returns err as a [PointerError] at a JSON pointer, for mistakes that
+// are found where the file is not at hand.
+func Pointed(pointer string, err error) error { return &pointedError{pointer, err} }
+
+type pointedError struct {
+	pointer string
+	err     error
+}
+
+var _ PointerError = (*pointedError)(nil)
+
+func (e *pointedError) Error() string   { return e.err.Error() }
+func (e *pointedError) Pointer() string { return e.pointer }
+func (e *pointedError) Unwrap() error   { return e.err }
+
+// Pointer joins tokens to a JSON pointer (RFC 6901 §3).
+func Pointer(tokens ...string) string {
+	var b strings.Builder
+	for _, token := range tokens {
+		b.WriteByte('/')
+		b.WriteString(escapeToken.Replace(token))
+	}
+	return b.String()
+}
+
+var escapeToken = strings.NewReplacer("~", "~0", "/", "~1")
 
 // Errorf returns an [*Error] at what the JSON pointer names; see [File.At].
 func (f *File) Errorf(pointer, format string, args ...any) error {
@@ -70,6 +98,9 @@ func Locate(err error, files ...*File) error {
 	}
 	return errors.Join(append(all, others...)...)
 }
+
+// Locate is the function [Locate] for one file.
+func (f *File) Locate(err error) error { return Locate(err, f) }
 
 func locate(err error, pointer string, files []*File) *Error {
 	best, bestOffset, bestDepth := files[0], 0, -1

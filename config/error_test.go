@@ -6,12 +6,7 @@ import (
 	"testing"
 )
 
-type pointed struct{ pointer, text string }
-
-func (p pointed) Error() string   { return p.text }
-func (p pointed) Pointer() string { return p.pointer }
-
-var _ PointerError = pointed{}
+func pointed(pointer, text string) error { return Pointed(pointer, errors.New(text)) }
 
 func TestLocatePlacesEveryErrorInTheFileThatHasMostOfIt(t *testing.T) {
 	var into example
@@ -25,9 +20,9 @@ func TestLocatePlacesEveryErrorInTheFileThatHasMostOfIt(t *testing.T) {
 	}
 	plain := errors.New("no place")
 	joined := errors.Join(
-		pointed{"/sources/b/shell", "no such shell; install it"},
-		errors.Join(plain, fmt.Errorf("wrapped: %w", pointed{"/stateDir", "gone"})),
-		pointed{"/sources/a/shell", "no such shell either"},
+		pointed("/sources/b/shell", "no such shell; install it"),
+		errors.Join(plain, fmt.Errorf("wrapped: %w", pointed("/stateDir", "gone"))),
+		pointed("/sources/a/shell", "no such shell either"),
 	)
 	const want = "agent.json:2:13: wrapped: gone\n" +
 		"agent.json:3:28: no such shell either\n" +
@@ -53,7 +48,7 @@ func TestLocateOfNothingIsNil(t *testing.T) {
 }
 
 func TestLocateWithoutFilesKeepsTheErrors(t *testing.T) {
-	if err := Locate(pointed{"/x", "text"}); err == nil || err.Error() != "text" {
+	if err := Locate(pointed("/x", "text")); err == nil || err.Error() != "text" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -66,5 +61,14 @@ func TestErrorfPointsAtTheValue(t *testing.T) {
 	err = f.Errorf("/stateDir", "%s is missing; make it", "/x")
 	if err.Error() != "x.json:1:14: /x is missing; make it" {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestPointerEscapes(t *testing.T) {
+	if got := Pointer("sources", "a/b~c", "exec"); got != "/sources/a~1b~0c/exec" {
+		t.Errorf("got %s", got)
+	}
+	if got := Pointer(); got != "" {
+		t.Errorf("got %s", got)
 	}
 }
