@@ -21,7 +21,7 @@ var rules string
 func Config(target string, interval time.Duration) (string, error) {
 	changed := config
 	for _, change := range []struct{ from, to string }{
-		{`["127.0.0.1:4001"]`, fmt.Sprintf("[%q]", target)},
+		{`["127.0.0.1:9464"]`, fmt.Sprintf("[%q]", target)},
 		{"scrape_interval: 15s", fmt.Sprintf("scrape_interval: %dms", interval.Milliseconds())},
 		{"evaluation_interval: 15s", fmt.Sprintf("evaluation_interval: %dms", interval.Milliseconds())},
 	} {
