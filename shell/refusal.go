@@ -74,6 +74,7 @@ const (
 	ReasonSessionOwner    Reason = "session_owner"
 	ReasonTakenOver       Reason = "taken_over"
 	ReasonOffset          Reason = "offset"
+	ReasonOutput          Reason = "output"
 	ReasonBody            Reason = "body"
 	ReasonInternal        Reason = "internal"
 )
@@ -131,6 +132,7 @@ var refusals = []Refusal{
 	{ReasonSessionOwner, "session_not_found", 404, "there is no such session: it ended, or never was"},
 	{ReasonTakenOver, "taken_over", 409, "another client has taken this session over"},
 	{ReasonOffset, "offset_gap", 409, "input before this offset is missing: send from the expected offset"},
+	{ReasonOutput, "output_unavailable", 416, "output at this offset is not kept: it was acknowledged, or never was"},
 	{ReasonBody, "bad_request", 400, "the body is not valid for this request"},
 	{ReasonInternal, "internal", 500, "the agent failed at this; its log says why"},
 }

@@ -1,0 +1,114 @@
+package shell
+
+// maxInput is how many bytes of input wait for a program that does not read.
+const maxInput = 256 << 10
+
+// input is a session's standard input: what was taken and not yet written. It
+// is guarded by the session's lock; an idle one holds no memory.
+type input struct {
+	next  uint64 // offset of the next byte to be taken
+	given uint64 // bytes written to the program, or lost with its interest
+	eof   bool   // input ends at next
+
+	queue  []*segment // written from the first, filled at the last
+	read   int        // bytes of the first that are written
+	queued int
+
+	feeding bool // a goroutine is writing
+	shut    bool // the program was told the end
+	broken  bool // the program does not read any more
+	placing int  // calls that wait for room for their bytes
+
+	changed chan struct{} // closed at the next change; nil when nobody waits
+}
+
+// push takes as much of p as there is room for.
+func (in *input) push(p []byte) (taken int) {
+	if in.broken {
+		in.next += uint64(len(p))
+		in.given = in.next
+		return len(p)
+	}
+	for len(p) > 0 && in.queued < maxInput {
+		if len(in.queue) == 0 || in.last().n == len(in.last().buf) {
+			in.queue = append(in.queue, newSegment(in.class(len(p))))
+		}
+		g := in.last()
+		n := copy(g.buf[g.n:], p[:min(len(p), maxInput-in.queued)])
+		g.n += n
+		in.queued += n
+		taken += n
+		p = p[n:]
+	}
+	in.next += uint64(taken)
+	return taken
+}
+
+func (in *input) last() *segment { return in.queue[len(in.queue)-1] }
+
+// class is a page for what is typed, and large for what is piped.
+func (in *input) class(n int) int {
+	if in.queued == 0 && n <= segmentSizes[0] {
+		return 0
+	}
+	return len(segmentSizes) - 1
+}
+
+// front is what to write next. It stays valid until pop.
+func (in *input) front() []byte {
+	if len(in.queue) == 0 {
+		return nil
+	}
+	g := in.queue[0]
+	return g.buf[in.read:g.n]
+}
+
+// pop forgets the first n bytes, which were written.
+func (in *input) pop(n int) {
+	in.read += n
+	in.queued -= n
+	in.given += uint64(n)
+	if g := in.queue[0]; in.read == g.n {
+		in.read = 0
+		forget(g)
+		kept := copy(in.queue, in.queue[1:])
+		in.queue[kept] = nil
+		in.queue = in.queue[:kept]
+		if kept == 0 && cap(in.queue) > 8 {
+			in.queue = nil
+		}
+	}
+}
+
+// discard drops what is queued: nobody will read it.
+func (in *input) discard() {
+	in.broken = true
+	for _, g := range in.queue {
+		forget(g)
+	}
+	in.queue, in.read, in.queued = nil, 0, 0
+	in.given = in.next
+}
+
+// forget gives back a segment without what was typed, which may be a password.
+func forget(g *segment) {
+	clear(g.buf[:g.n])
+	g.recycle()
+}
+
+// end wakes whoever waits, because the session ended. A writer in the middle of
+// a Write discards the queue itself.
+func (in *input) end() {
+	if !in.feeding {
+		in.discard()
+	}
+	in.notify()
+}
+
+// notify wakes the calls that wait for a change.
+func (in *input) notify() {
+	if in.changed != nil {
+		close(in.changed)
+		in.changed = nil
+	}
+}

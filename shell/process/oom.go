@@ -1,0 +1,46 @@
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+)
+
+const oomScoreFile = "/proc/self/oom_score_adj"
+
+// oomScore is held while the agent stands at an ordinary score. It guards what
+// the whole process shares, so it is the package's and not a Host's.
+var oomScore sync.Mutex
+
+// atOrdinaryOOMScore runs f, which forks, while the agent has no protection
+// from the OOM killer. A child inherits the score at the fork: one that forks
+// at once would keep it if it were undone only afterwards. Writing 0 with
+// CAP_SYS_RESOURCE also raises the lowest value that the child may choose
+// itself (proc(5)). Starts wait for each other only when the agent is protected.
+//
+// f is not run when the protection cannot be laid down.
+func atOrdinaryOOMScore(f func()) error {
+	oomScore.Lock()
+	score, err := os.ReadFile(oomScoreFile)
+	if err != nil {
+		oomScore.Unlock()
+		return fmt.Errorf("read the agent's OOM score: %w", err)
+	}
+	score = bytes.TrimSpace(score)
+	if n, err := strconv.Atoi(string(score)); err == nil && n >= 0 {
+		oomScore.Unlock()
+		f()
+		return nil
+	}
+	defer oomScore.Unlock()
+	if err := os.WriteFile(oomScoreFile, []byte("0"), 0); err != nil {
+		return fmt.Errorf("lay down the agent's OOM protection for the start: %w", err)
+	}
+	f()
+	if err := os.WriteFile(oomScoreFile, score, 0); err != nil {
+		return fmt.Errorf("take up the agent's OOM protection again: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// child is what is started.
+type child struct {
+	name string // as it was asked for, for messages
+	path string
+	argv []string
+	env  []string
+	dir  string
+	who  identity
+}
+
+// spawn makes the child with the three descriptors as its streams and as a
+// member of t. When the first is a terminal, it becomes the controlling one.
+func (c child) spawn(fds childEnds, t tree, log *slog.Logger) (*os.Process, error) {
+	sys := &syscall.SysProcAttr{
+		Setsid:     true,
+		Setctty:    fds.terminal,
+		Ctty:       0, // a descriptor of the child
+		Credential: c.who.credential(),
+	}
+	env, release, err := t.place(sys, c.env)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	attr := &os.ProcAttr{Dir: c.dir, Env: env, Files: fds.files, Sys: sys}
+	var p *os.Process
+	onOwnThread(func() {
+		if err = neutralThread(); err != nil {
+			return
+		}
+		tried := false
+		scoreErr := atOrdinaryOOMScore(func() {
+			tried = true
+			p, err = os.StartProcess(c.path, c.argv, attr)
+		})
+		switch {
+		case !tried:
+			err = scoreErr
+		case scoreErr != nil:
+			log.Error("the agent has lost its protection", "err", scoreErr)
+		}
+	})
+	if err != nil {
+		// Start was preceded by a look at the file, so it is there.
+		return nil, execError(c.name, err, true)
+	}
+	return p, nil
+}
+
+// neutralThread prepares the calling thread to be forked: the child inherits
+// these from the thread that forks it, whatever the agent was started with.
+func neutralThread() error {
+	// The file mode creation mask is per process unless a thread leaves it.
+	// Where a container's filter forbids that, the agent shares the child's:
+	// every file that the agent makes states its own mode.
+	_ = unix.Unshare(unix.CLONE_FS)
+	unix.Umask(0o022)
+	// The runtime gives the child the mask that the forking thread has.
+	var none unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil); err != nil {
+		return fmt.Errorf("unblock signals: %w", err)
+	}
+	return dropInheritableCapabilities()
+}
+
+// dropInheritableCapabilities takes from the calling thread what a program
+// could keep over its exec: an agent that may bind low ports, or was started in
+// a careless container, gives no capability away.
+func dropInheritableCapabilities() error {
+	// EINVAL: the kernel has no ambient capabilities (before Linux 4.3).
+	err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+	if err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("clear the ambient capabilities: %w", err)
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return fmt.Errorf("read capabilities: %w", err)
+	}
+	if sets[0].Inheritable|sets[1].Inheritable == 0 {
+		return nil
+	}
+	sets[0].Inheritable, sets[1].Inheritable = 0, 0
+	if err := unix.Capset(&header, &sets[0]); err != nil {
+		return fmt.Errorf("clear the inheritable capabilities: %w", err)
+	}
+	return nil
+}
+
+// cgroupTrouble says that a start failed in a way that a cgroup may be the
+// cause of: worth one more try without.
+func cgroupTrouble(err error) bool {
+	if errors.Is(err, errNoCgroup) {
+		return true
+	}
+	for _, e := range []syscall.Errno{
+		syscall.EPERM,      // a container's filter
+		syscall.ENOSYS,     // no clone3 (before Linux 5.3)
+		syscall.E2BIG,      // a clone3 that knows no cgroups (before Linux 5.7)
+		syscall.EINVAL,     // the same
+		syscall.EOPNOTSUPP, // a threaded cgroup
+		syscall.EBUSY,      // a cgroup with controllers for its children
+		syscall.ENODEV,     // removed meanwhile
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,154 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"shellagent/shell"
+)
+
+// streams are a program's input and output: a terminal or three pipes.
+type streams interface {
+	// childEnds are what the child gets as its descriptors 0, 1 and 2.
+	childEnds() childEnds
+	// closeChildEnds releases the agent's hold on them, once the child has its own.
+	closeChildEnds()
+	// ttyName is the terminal's file, "" for pipes.
+	ttyName() string
+	// say writes to where the person reads errors, before the child starts.
+	say(text string)
+
+	stdin() io.WriteCloser
+	output(shell.FrameType) io.Reader
+	// programEnded is called once the program itself was reaped.
+	programEnded()
+	close()
+}
+
+type childEnds struct {
+	files    []*os.File
+	terminal bool
+}
+
+func (h *Host) openStreams(term *shell.Terminal, c shell.Credential) (streams, error) {
+	if term == nil {
+		return openPipes()
+	}
+	return h.openTerminal(term.Winsize, c)
+}
+
+// pipes are the streams of a program without a terminal.
+type pipes struct {
+	in, out, err                *os.File // the agent's ends
+	childIn, childOut, childErr *os.File
+}
+
+func openPipes() (*pipes, error) {
+	p := &pipes{}
+	var errs [3]error
+	p.childIn, p.in, errs[0] = os.Pipe()
+	p.out, p.childOut, errs[1] = os.Pipe()
+	p.err, p.childErr, errs[2] = os.Pipe()
+	if err := errors.Join(errs[:]...); err != nil {
+		p.closeChildEnds()
+		p.close()
+		return nil, fmt.Errorf("open pipes for the program: %w (raise the agent's limit of open files)", err)
+	}
+	return p, nil
+}
+
+func (p *pipes) childEnds() childEnds {
+	return childEnds{files: []*os.File{p.childIn, p.childOut, p.childErr}}
+}
+
+// Closing a nil file is an error that says nothing here.
+func (p *pipes) closeChildEnds() {
+	_ = p.childIn.Close()
+	_ = p.childOut.Close()
+	_ = p.childErr.Close()
+}
+
+func (p *pipes) close() {
+	_ = p.in.Close()
+	_ = p.out.Close()
+	_ = p.err.Close()
+}
+
+func (p *pipes) ttyName() string { return "" }
+
+// say never blocks: the pipe is empty and holds more than a line.
+func (p *pipes) say(text string) { _, _ = io.WriteString(p.childErr, text) }
+
+func (p *pipes) stdin() io.WriteCloser { return p.in }
+
+// programEnded leaves the pipes open: what the program left behind may still
+// write to them, and is waited for, as sshd does.
+func (p *pipes) programEnded() {}
+
+func (p *pipes) output(t shell.FrameType) io.Reader {
+	switch t {
+	case shell.FrameStdout:
+		return pipeOutput{p.out}
+	case shell.FrameStderr:
+		return pipeOutput{p.err}
+	default:
+		return nil
+	}
+}
+
+// pipeOutput reads from a pipe; a closed one is at its end.
+type pipeOutput struct{ file *os.File }
+
+var _ shell.ReadinessWaiter = pipeOutput{}
+
+func (o pipeOutput) Read(p []byte) (int, error) {
+	n, err := o.file.Read(p)
+	if errors.Is(err, os.ErrClosed) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// WaitReadable implements [shell.ReadinessWaiter].
+func (o pipeOutput) WaitReadable() error {
+	conn, err := o.file.SyscallConn()
+	if err == nil {
+		err = waitReadable(conn)
+	}
+	if errors.Is(err, os.ErrClosed) {
+		err = io.EOF
+	}
+	return err
+}
+
+// waitReadable blocks in the runtime's poller until a read would not block.
+func waitReadable(conn syscall.RawConn) error {
+	return conn.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		for {
+			n, err := unix.Poll(fds, 0)
+			if !errors.Is(err, unix.EINTR) {
+				return err != nil || n > 0
+			}
+		}
+	})
+}
+
+// dupNonblocking returns a descriptor of its own that the runtime's poller
+// watches, or nil.
+func dupNonblocking(fd int, name string) *os.File {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil
+	}
+	if err := unix.SetNonblock(dup, true); err != nil {
+		_ = unix.Close(dup)
+		return nil
+	}
+	return os.NewFile(uintptr(dup), name)
+}

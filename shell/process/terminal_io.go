@@ -1,0 +1,159 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"shellagent/shell"
+)
+
+// terminalInput writes what the person types. One call at a time.
+type terminalInput struct {
+	terminal *terminal
+	last     byte // the last byte given
+	given    bool
+	closed   bool
+}
+
+// Write blocks while the terminal's queue is full. An error means that nobody
+// reads the terminal any more; it is syscall.EPIPE then, as it is for a pipe.
+func (in *terminalInput) Write(p []byte) (int, error) {
+	if in.closed {
+		return 0, os.ErrClosed
+	}
+	n, err := in.terminal.master.Write(p)
+	if n > 0 {
+		in.last, in.given = p[n-1], true
+	}
+	if errors.Is(err, syscall.EIO) {
+		err = fmt.Errorf("write %s: %w", in.terminal.name, syscall.EPIPE)
+	}
+	return n, err
+}
+
+// Close tells the end of input as a person would, since a terminal has no other
+// way: by the VEOF character (^D).
+//
+// While the terminal edits lines (ICANON), VEOF ends the read at hand. After a
+// complete line, or nothing, once is end of file; after a part of a line the
+// first hands over that part and the second is end of file. While a program
+// edits lines itself but leaves the signal keys to the terminal (ISIG: readline,
+// a pager), VEOF is a key like any other and is pressed once. A raw terminal
+// gets nothing: there is no end of file there, and a stray byte would be data.
+func (in *terminalInput) Close() error {
+	if in.closed {
+		return nil
+	}
+	in.closed = true
+	var modes *unix.Termios
+	err := in.terminal.control(func(fd int) (err error) {
+		modes, err = unix.IoctlGetTermios(fd, unix.TCGETS)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("end the input of %s: %w", in.terminal.name, err)
+	}
+	if _, err = in.terminal.master.Write(endOfInput(modes, in.given, in.last)); errors.Is(err, syscall.EIO) {
+		return nil // nobody is left to be told
+	}
+	return err
+}
+
+// endOfInput is what to type to say that no more will be typed.
+func endOfInput(modes *unix.Termios, given bool, last byte) []byte {
+	const disabled = 0 // _POSIX_VDISABLE
+	eof := modes.Cc[unix.VEOF]
+	switch {
+	case eof == disabled:
+		return nil
+	case modes.Lflag&unix.ICANON == 0:
+		if modes.Lflag&unix.ISIG == 0 {
+			return nil
+		}
+		return []byte{eof}
+	case !given || endsLine(modes, last):
+		return []byte{eof}
+	default:
+		return []byte{eof, eof}
+	}
+}
+
+func endsLine(modes *unix.Termios, c byte) bool {
+	switch c {
+	case '\n':
+		return modes.Iflag&unix.INLCR == 0
+	case '\r':
+		return modes.Iflag&unix.ICRNL != 0 && modes.Iflag&unix.IGNCR == 0
+	case 0:
+		return false
+	default:
+		return c == modes.Cc[unix.VEOF] || c == modes.Cc[unix.VEOL] || c == modes.Cc[unix.VEOL2]
+	}
+}
+
+// terminalOutput reads what the program shows. One call at a time.
+type terminalOutput struct {
+	terminal *terminal
+	rest     int // bytes read since the program ended
+}
+
+var _ shell.ReadinessWaiter = (*terminalOutput)(nil)
+
+// maxRest is more than a terminal holds (64 KiB of buffers and a line), so that
+// everything the program wrote is read, and a job that writes on is not.
+const maxRest = 256 << 10
+
+// Read ends with io.EOF when nobody has the terminal open any more, for which
+// the kernel says EIO, or when the program ended and what it wrote was read.
+func (o *terminalOutput) Read(p []byte) (int, error) {
+	if !o.terminal.ended.Load() {
+		n, err := o.terminal.master.Read(p)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, endOfOutput(err)
+		}
+	}
+	return o.readRest(p)
+}
+
+// readRest does not wait. The kernel looks through its buffers before it says
+// that there is nothing, so nothing that was written before is missed.
+func (o *terminalOutput) readRest(p []byte) (n int, err error) {
+	if o.rest >= maxRest {
+		return 0, io.EOF
+	}
+	err = o.terminal.control(func(fd int) error {
+		for {
+			var err error
+			if n, err = unix.Read(fd, p); !errors.Is(err, unix.EINTR) {
+				return err
+			}
+		}
+	})
+	if n <= 0 && (err == nil || errors.Is(err, unix.EAGAIN)) {
+		return 0, io.EOF
+	}
+	n = max(n, 0)
+	o.rest += n
+	return n, endOfOutput(err)
+}
+
+func endOfOutput(err error) error {
+	if errors.Is(err, syscall.EIO) || errors.Is(err, os.ErrClosed) {
+		return io.EOF
+	}
+	return err
+}
+
+// WaitReadable implements [shell.ReadinessWaiter].
+func (o *terminalOutput) WaitReadable() error {
+	err := waitReadable(o.terminal.conn)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil // the program ended: a Read says what is left
+	}
+	return endOfOutput(err)
+}

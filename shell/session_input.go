@@ -1,0 +1,226 @@
+package shell
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// stdinPatience is how long a stdin request waits for room: its sender is
+	// answered within this time whatever the program does.
+	stdinPatience = 10 * time.Second
+	// signalPatience is how long a signal waits for the input before it.
+	signalPatience = 10 * time.Second
+	// stuckInput is how long a write may make no progress before a signal
+	// overtakes it: a program that does not read can still be interrupted.
+	stuckInput = 250 * time.Millisecond
+)
+
+// OffsetError says from where input must be sent. It is wrapped in a [Denied]
+// with [ReasonOffset].
+type OffsetError struct {
+	// Next is the offset of the first byte that is missing.
+	Next uint64
+}
+
+func (e *OffsetError) Error() string {
+	return fmt.Sprintf("input from offset %d on is missing", e.Next)
+}
+
+// Stdin takes input of the client with the session key kid, and its ack, and
+// returns the offset of the next byte to be sent. Bytes that were taken before
+// are skipped, so that a repeated request is safe; EOF may be repeated, too.
+//
+// When the queue (256 KiB) is full it waits for room for up to 10 seconds or
+// until ctx is done, and returns what was taken until then without an error. A
+// request that begins beyond what was taken is refused with [ReasonOffset] and
+// an [OffsetError], unless an earlier one is still waiting for room: then it
+// waits for its turn. The program's input being closed is not an error; what is
+// sent then goes nowhere, as into a pipe that nobody reads.
+func (s *Session) Stdin(ctx context.Context, kid string, in Stdin) (next uint64, err error) {
+	begin := time.Now()
+	s.mu.Lock()
+	var taken int
+	if err = s.hear(kid, in.Ack, begin); err == nil && (len(in.Data) > 0 || in.EOF) {
+		taken, err = s.takeInput(ctx, kid, in)
+	}
+	next = s.input.next
+	s.unlock()
+	if taken > 0 && s.cfg.OnEvent != nil {
+		s.emit(Event{
+			Kind: EventStdin, Source: s.cfg.Grant.Source, Subject: s.cfg.Grant.Subject,
+			Duration: time.Since(begin), Input: uint64(taken),
+		})
+	}
+	return next, err
+}
+
+// takeInput is Stdin after the ack. It holds the lock except while it waits.
+func (s *Session) takeInput(ctx context.Context, kid string, in Stdin) (taken int, err error) {
+	var patience *time.Timer
+	placing := false
+	defer func() {
+		if patience != nil {
+			patience.Stop()
+		}
+		if placing {
+			s.input.placing--
+			s.input.notify() // later requests look whether it is their turn
+		}
+	}()
+	for {
+		if err := s.inputError(in); err != nil {
+			return taken, err
+		}
+		if in.Offset <= s.input.next {
+			n, all := s.placeInput(in)
+			if taken += n; all {
+				return taken, nil
+			}
+			if !placing {
+				placing = true
+				s.input.placing++
+			}
+		}
+		if patience == nil {
+			patience = time.NewTimer(stdinPatience)
+		}
+		if !s.awaitInput(ctx, patience.C) {
+			if in.Offset > s.input.next {
+				err = s.gap()
+			}
+			return taken, err
+		}
+		if err := s.owns(kid); err != nil {
+			return taken, err
+		}
+	}
+}
+
+// inputError says why input cannot be taken, now or ever.
+func (s *Session) inputError(in Stdin) error {
+	end := in.Offset + uint64(len(in.Data))
+	switch {
+	case s.ended:
+		return Deny(ReasonSessionEnded, nil)
+	case s.input.eof && end > s.input.next:
+		return Deny(ReasonBody, fmt.Errorf("input after its end at offset %d", s.input.next))
+	case in.EOF && end < s.input.next:
+		return Deny(ReasonBody, fmt.Errorf("end of input at offset %d, but %d bytes were taken", end, s.input.next))
+	case in.Offset > s.input.next && s.input.placing == 0:
+		return s.gap()
+	}
+	return nil
+}
+
+func (s *Session) gap() error {
+	return &Denied{
+		Reason: ReasonOffset,
+		Err:    &OffsetError{Next: s.input.next},
+		Public: fmt.Sprintf("input before this offset is missing: send from offset %d", s.input.next),
+	}
+}
+
+// placeInput queues what is new and has room; all says that nothing is left.
+func (s *Session) placeInput(in Stdin) (n int, all bool) {
+	data := in.Data[min(s.input.next-in.Offset, uint64(len(in.Data))):]
+	n = s.input.push(data)
+	if all = n == len(data); all && in.EOF {
+		s.input.eof = true
+	}
+	if n > 0 {
+		s.lastInput = time.Now()
+	}
+	if n > 0 || in.EOF {
+		s.feedMore()
+		s.input.notify()
+	}
+	return n, all
+}
+
+// feedMore starts the writer if there is something for it to do.
+func (s *Session) feedMore() {
+	in := &s.input
+	if in.feeding || s.ended || in.queued == 0 && (!in.eof || in.shut) {
+		return
+	}
+	in.feeding = true
+	s.working.Add(1)
+	go s.feed()
+}
+
+// feedInput writes what is queued to the program and ends.
+func (s *Session) feedInput() {
+	defer s.working.Done()
+	w := s.program.Stdin()
+	s.mu.Lock()
+	defer s.unlock()
+	in := &s.input
+	for !s.ended {
+		if p := in.front(); len(p) > 0 {
+			s.mu.Unlock()
+			n, err := w.Write(p)
+			s.mu.Lock()
+			if in.pop(n); err != nil {
+				in.discard()
+			}
+		} else if in.eof && !in.shut {
+			in.shut = true
+			s.mu.Unlock()
+			_ = w.Close() // whoever does not read does not miss it
+			s.mu.Lock()
+		} else {
+			break
+		}
+		in.notify()
+	}
+	in.feeding = false
+	if s.ended {
+		in.discard()
+		in.notify()
+	}
+}
+
+// awaitInput waits, without the lock, until the input changes. It returns false
+// when ctx is done or the timer fires first.
+func (s *Session) awaitInput(ctx context.Context, timer <-chan time.Time) bool {
+	if s.input.changed == nil {
+		s.input.changed = make(chan struct{})
+	}
+	changed := s.input.changed
+	s.unlock()
+	defer s.mu.Lock()
+	select {
+	case <-changed:
+		return true
+	case <-timer:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// awaitGiven waits until input up to offset has been given to the program. It
+// gives up after 10 seconds, and when input that is there makes no progress.
+func (s *Session) awaitGiven(ctx context.Context, offset uint64) {
+	now := time.Now()
+	deadline := now.Add(signalPatience)
+	given, moved := s.input.given, now
+	for s.input.given < offset && !s.ended && ctx.Err() == nil {
+		now = time.Now()
+		until := deadline
+		if s.input.next < offset || s.input.given != given {
+			given, moved = s.input.given, now
+		}
+		if stuck := moved.Add(stuckInput); s.input.next >= offset && stuck.Before(until) {
+			until = stuck
+		}
+		if !now.Before(until) {
+			return
+		}
+		timer := time.NewTimer(until.Sub(now))
+		s.awaitInput(ctx, timer.C)
+		timer.Stop()
+	}
+}

@@ -1,0 +1,161 @@
+package shellhttp
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"shellagent/jwtauth"
+	"shellagent/shell"
+)
+
+// defaultTimeout is ClientConfig.Timeout's.
+const defaultTimeout = 15 * time.Second
+
+// ClientConfig says which agent is spoken to and as whom.
+type ClientConfig struct {
+	// BaseURL is https, a host, and the agent's path prefix if it has one.
+	BaseURL *url.URL
+	// TLS decides whether the peer is trusted; nil means the system's roots.
+	// Its versions and protocols are overridden, and it is not changed.
+	TLS *tls.Config
+	// HostKey is the agent's identity. Only [Client.Agent] does without.
+	HostKey jwtauth.PublicKey
+	// Signer is the key that a person guards. Only [Client.Agent] does without.
+	Signer jwtauth.Signer
+	// Encoding is how streams are asked for.
+	Encoding Encoding
+	// Timeout bounds a connection's making and the wait for an answer's start,
+	// not the signer's time; 0 means 15 s.
+	Timeout time.Duration
+}
+
+// Client speaks to one agent. It is safe for concurrent use.
+type Client struct {
+	cfg  ClientConfig
+	base string // path prefix
+	addr string // host:port
+
+	// Streams and posts have connections of their own: input never waits
+	// behind output.
+	streamDialer, postDialer *dialer
+	streams, posts           *http.Transport
+}
+
+// NewClient checks the configuration; it does not connect.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	u := cfg.BaseURL
+	if u == nil || u.Scheme != "https" || u.Hostname() == "" {
+		return nil, errors.New("the agent's URL needs https and a host")
+	}
+	base := strings.TrimSuffix(u.EscapedPath(), "/")
+	if u.RawQuery != "" || u.Fragment != "" || u.User != nil || base != "" && !plainPath(base) {
+		return nil, fmt.Errorf("the agent's URL %s may have a plain path and nothing behind it", u.Redacted())
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = defaultTimeout
+	}
+	c := &Client{cfg: cfg, base: base, addr: net.JoinHostPort(u.Hostname(), port)}
+	c.postDialer = newDialer(cfg.TLS, u.Hostname())
+	c.streamDialer = newDialer(c.postDialer.tls, u.Hostname()) // one ticket cache
+	c.streams = newTransport(c.streamDialer, 32<<10)
+	c.posts = newTransport(c.postDialer, 8<<10)
+	return c, nil
+}
+
+// Close closes connections that no session uses. Close the sessions first.
+func (c *Client) Close() {
+	c.postDialer.close()
+	c.posts.CloseIdleConnections()
+	c.streams.CloseIdleConnections()
+}
+
+// known says why the client cannot sign in.
+func (c *Client) known() error {
+	if c.cfg.HostKey.IsZero() {
+		return errors.New("the agent's host key is not known")
+	}
+	if c.cfg.Signer == nil {
+		return errors.New("there is no key to sign in with")
+	}
+	return nil
+}
+
+// AgentInfo is what GET /v1/agent tells anybody. None of it is proof.
+type AgentInfo struct {
+	Version    int    `json:"version"`
+	Protocols  []int  `json:"protocols"`
+	HostKey    string `json:"hostKey"` // OpenSSH line
+	Thumbprint string `json:"thumbprint"`
+	TimeMs     int64  `json:"timeMs"` // Unix milliseconds
+	Agent      string `json:"agent"`  // "shellagent/VERSION"
+}
+
+// Agent asks which agent this is. Whether to believe it is decided by TLS.
+func (c *Client) Agent(ctx context.Context) (AgentInfo, error) {
+	var info AgentInfo
+	text, err := c.fetch(ctx, exchange{method: http.MethodGet, target: "/v1/agent"})
+	if err == nil {
+		err = json.Unmarshal(text, &info)
+	}
+	if err != nil {
+		return AgentInfo{}, fmt.Errorf("ask the agent who it is: %w", err)
+	}
+	info.HostKey, info.Thumbprint, info.Agent = printable(info.HostKey), printable(info.Thumbprint), printable(info.Agent)
+	return info, nil
+}
+
+// Sessions lists the sessions that the signer's key may see.
+func (c *Client) Sessions(ctx context.Context) ([]shell.SessionSummary, error) {
+	text, err := c.fetchAs(ctx, http.MethodGet, "/v1/sessions")
+	if err != nil {
+		return nil, fmt.Errorf("list the sessions: %w", err)
+	}
+	var list struct {
+		Sessions []shell.SessionSummary `json:"sessions"`
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, fmt.Errorf("list the sessions: %w", err)
+	}
+	return list.Sessions, nil
+}
+
+// Kill ends a session of the signer's key.
+func (c *Client) Kill(ctx context.Context, id string) error {
+	if !unreserved(id) || id == "" {
+		return fmt.Errorf("%.60q is not a session id", id)
+	}
+	if _, err := c.fetchAs(ctx, http.MethodDelete, "/v1/sessions/"+id); err != nil {
+		return fmt.Errorf("end the session %s: %w", id, err)
+	}
+	return nil
+}
+
+// fetchAs asks with an identity token. The session key that it names is never used.
+func (c *Client) fetchAs(ctx context.Context, method, target string) ([]byte, error) {
+	if err := c.known(); err != nil {
+		return nil, err
+	}
+	unused, err := newSessionKey()
+	if err != nil {
+		return nil, err
+	}
+	return c.fetch(ctx, exchange{method: method, target: target, sign: c.identity(unused.key.PublicKey())})
+}
+
+func (c *Client) fetch(ctx context.Context, x exchange) ([]byte, error) {
+	x.timeout = c.cfg.Timeout
+	text, err := c.ask(ctx, c.streams, x)
+	return text, err
+}

@@ -1,0 +1,209 @@
+package shellhttp
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"shellagent/shell"
+)
+
+const (
+	// heartbeat is the longest that a client says nothing: the agent takes one
+	// that is silent for 25 s for gone, and closes a connection on which no
+	// request came for 10.
+	heartbeat = 8 * time.Second
+	// ackEvery is how much output is acknowledged by a request of its own: a
+	// quarter of the agent's backlog.
+	ackEvery = 1 << 20
+	// maxSignals bounds the signals that wait to be sent.
+	maxSignals = 16
+	// postTime bounds one input or control request: the agent answers within
+	// 10 s even if the program does not read.
+	postTime = 20 * time.Second
+)
+
+// controlSender sends a session's control requests, one at a time and each
+// until it is answered. What changes meanwhile goes into the next one.
+type controlSender struct {
+	s    *Session
+	wake chan struct{} // holds one
+	done chan struct{} // closed when it sends no more
+
+	mu      sync.Mutex
+	seq     uint64
+	size    *shell.Winsize
+	signals []shell.SignalRequest
+	final   *shell.ControlRequest // close or detach; nothing follows it
+	acked   uint64                // output has left this process up to here
+	told    uint64                // and the agent knows up to here
+	exit    uint64                // offset after the exit, 0 before there is one
+	heard   time.Time             // when the agent last answered us
+}
+
+func newControlSender(s *Session) *controlSender {
+	c := &controlSender{s: s, wake: make(chan struct{}, 1), done: make(chan struct{}), heard: time.Now()}
+	go c.run()
+	return c
+}
+
+// change makes a change and lets the sender see it.
+func (c *controlSender) change(f func()) {
+	c.mu.Lock()
+	f()
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *controlSender) resize(w shell.Winsize) { c.change(func() { c.size = &w }) }
+
+func (c *controlSender) exitAt(end uint64) { c.change(func() { c.exit = end }) }
+
+func (c *controlSender) signal(r shell.SignalRequest) (err error) {
+	c.change(func() {
+		if len(c.signals) >= maxSignals {
+			err = errors.New("too many signals are waiting for the agent")
+			return
+		}
+		c.signals = append(c.signals, r)
+	})
+	return err
+}
+
+func (c *controlSender) ack(end uint64) {
+	c.mu.Lock()
+	c.acked = max(c.acked, end)
+	due := c.ackDue()
+	c.mu.Unlock()
+	if due {
+		c.change(func() {})
+	}
+}
+
+func (c *controlSender) ackDue() bool {
+	return c.acked >= c.told+ackEvery || c.exit > 0 && c.acked >= c.exit && c.told < c.exit
+}
+
+// current is the acknowledgement to send along with input.
+func (c *controlSender) current() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.acked
+}
+
+// answered notes that the agent took a request with this acknowledgement.
+func (c *controlSender) answered(ack uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told = max(c.told, ack)
+	c.heard = time.Now()
+}
+
+// exitAcked returns what is closed when the agent knows that the exit has
+// arrived, or when that will not be said.
+func (c *controlSender) exitAcked() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.acked < c.exit {
+		return closedChan
+	}
+	return c.done
+}
+
+var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// last sends r after all that waits, and then nothing more. What it returns is
+// closed when the agent has it or will not get it.
+func (c *controlSender) last(r shell.ControlRequest) <-chan struct{} {
+	c.change(func() { c.final = &r })
+	return c.done
+}
+
+func (c *controlSender) wait() { <-c.done }
+
+// run sends until the session is over.
+func (c *controlSender) run() {
+	defer close(c.done)
+	timer := time.NewTimer(heartbeat)
+	defer timer.Stop()
+	for {
+		r, due, wait := c.take()
+		if due {
+			if !c.deliver(r) {
+				return
+			}
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-c.wake:
+		case <-timer.C:
+		case <-c.s.ctx.Done():
+			return
+		}
+	}
+}
+
+// take returns the next request if one is due, or how long there is time.
+func (c *controlSender) take() (r shell.ControlRequest, due bool, wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wait = heartbeat - time.Since(c.heard)
+	if c.size == nil && len(c.signals) == 0 && c.final == nil && !c.ackDue() && wait > 0 {
+		return r, false, wait
+	}
+	r.Resize, c.size = c.size, nil
+	if len(c.signals) > 0 {
+		r.Signal, c.signals = &c.signals[0], c.signals[1:]
+	} else if c.final != nil {
+		r.Close, r.Detach = c.final.Close, c.final.Detach
+	}
+	c.seq++
+	r.Seq, r.Ack = c.seq, c.acked
+	return r, true, 0
+}
+
+// deliver sends r until it is answered. It returns false when nothing more is
+// to be sent.
+func (c *controlSender) deliver(r shell.ControlRequest) bool {
+	s := c.s
+	body, err := json.Marshal(r)
+	if err != nil {
+		s.fail(err)
+		return false
+	}
+	for try := 1; ; try++ {
+		_, err := s.client.ask(s.ctx, s.client.posts, exchange{
+			method: http.MethodPost, target: "/v1/sessions/" + s.key.id + "/control",
+			body: body, mediaType: typeJSON, sign: s.key.sign, timeout: postTime,
+		})
+		switch verdict(err) {
+		case accepted:
+			c.answered(r.Ack)
+			return !r.Close && !r.Detach && !c.over(r.Ack)
+		case refusedOnce:
+			return true // this request only: the next may be a good one
+		case sessionOver:
+			return false
+		case sessionFailed:
+			s.fail(err)
+			return false
+		}
+		if !pause(s.ctx, backoff(try)) {
+			return false
+		}
+	}
+}
+
+// over says whether an acknowledgement included the exit: then the agent has
+// forgotten the session.
+func (c *controlSender) over(ack uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.exit > 0 && ack >= c.exit
+}

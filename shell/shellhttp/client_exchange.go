@@ -1,0 +1,185 @@
+package shellhttp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shellagent/jwtauth"
+)
+
+// Bounds of answers, in bytes.
+const (
+	maxAnswer  = 1 << 20
+	maxProblem = 64 << 10
+)
+
+var errNoAnswer = errors.New("the agent did not answer in time")
+
+// exchange is one request with what may be asked of it.
+type exchange struct {
+	method, target string
+	body           []byte // nil for none; not touched after ask or send returned
+	mediaType      string
+	accept         string
+	sign           signFunc // nil sends no token
+	timeout        time.Duration
+	// reached, when not nil, is set once there is a connection: from then on
+	// an error does not tell whether the agent has the request.
+	reached *atomic.Bool
+}
+
+// answered is the start of an answer. Its body must be closed; then stop.
+type answered struct {
+	*http.Response
+	token string // that the request was sent with
+	timer *time.Timer
+	stop  context.CancelCauseFunc
+	sent  *payload
+}
+
+// send signs and sends x and waits for a good answer's start. A refusal is a
+// *Problem, except that once each x is signed again with the nonce of a refusal,
+// and when its token was taken already: transports send a GET twice when a
+// kept connection breaks, and every request of this protocol may be repeated.
+// The exchange's time goes on until the answer's timer is stopped.
+func (c *Client) send(ctx context.Context, t *http.Transport, x exchange) (*answered, error) {
+	nonce, replayed := "", false
+	for {
+		var token string
+		if x.sign != nil {
+			var err error
+			token, err = x.sign(ctx, jwtauth.RequestHash(x.method, x.target, x.body), nonce)
+			if err != nil {
+				return nil, err
+			}
+		}
+		a, err := c.attempt(ctx, t, x, token)
+		if err != nil {
+			return nil, err
+		}
+		if a.StatusCode/100 == 2 {
+			return a, nil
+		}
+		text, err := a.read(maxProblem)
+		if err != nil {
+			return nil, err
+		}
+		p := parseProblem(a.StatusCode, a.Header, text)
+		switch {
+		case p.Status != http.StatusUnauthorized || x.sign == nil:
+			return nil, p
+		case p.Code == "replayed" && !replayed:
+			replayed = true
+		case p.nonce != "" && nonce == "":
+			nonce = p.nonce
+		default:
+			return nil, p
+		}
+	}
+}
+
+// ask is send for an answer that is read whole.
+func (c *Client) ask(ctx context.Context, t *http.Transport, x exchange) ([]byte, error) {
+	a, err := c.send(ctx, t, x)
+	if err != nil {
+		return nil, err
+	}
+	return a.read(maxAnswer)
+}
+
+// attempt is one round trip.
+func (c *Client) attempt(ctx context.Context, t *http.Transport, x exchange, token string) (*answered, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(x.timeout, func() { stop(errNoAnswer) })
+	if x.reached != nil {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			GotConn: func(httptrace.GotConnInfo) { x.reached.Store(true) },
+		})
+	}
+	sent := &payload{data: x.body}
+	resp, err := t.RoundTrip(c.request(ctx, x, token, sent))
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		timer.Stop()
+		stop(nil)
+		sent.wait()
+		return nil, fmt.Errorf("%s: %w", c.addr, err)
+	}
+	return &answered{Response: resp, token: token, timer: timer, stop: stop, sent: sent}, nil
+}
+
+func (c *Client) request(ctx context.Context, x exchange, token string, sent *payload) *http.Request {
+	path, query, _ := strings.Cut(x.target, "?")
+	r := &http.Request{
+		Method: x.method,
+		URL:    &url.URL{Scheme: "https", Host: c.addr, Path: c.base + path, RawQuery: query},
+		Host:   c.cfg.BaseURL.Host,
+		Header: http.Header{"User-Agent": {"shellagent"}},
+	}
+	if token != "" {
+		r.Header["Authorization"] = []string{"Bearer " + token}
+	}
+	if x.accept != "" {
+		r.Header["Accept"] = []string{x.accept}
+	}
+	if x.mediaType != "" {
+		r.Header["Content-Type"] = []string{x.mediaType}
+	}
+	if x.body != nil {
+		r.ContentLength = int64(len(x.body))
+		r.GetBody = sent.open
+		r.Body, _ = sent.open()
+	}
+	return r.WithContext(ctx)
+}
+
+// read reads the rest of an answer and lets go of it.
+func (a *answered) read(limit int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(a.Body, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("the answer is larger than %d bytes", limit)
+	}
+	a.Body.Close()
+	a.timer.Stop()
+	a.stop(nil)
+	a.sent.wait()
+	return text, err
+}
+
+// payload is a request's body. The transport may read it after it returned;
+// wait says when the bytes are the caller's again.
+type payload struct {
+	data    []byte
+	readers sync.WaitGroup
+}
+
+func (p *payload) open() (io.ReadCloser, error) {
+	p.readers.Add(1)
+	r := &payloadReader{done: sync.OnceFunc(p.readers.Done)}
+	r.Reset(p.data)
+	return r, nil
+}
+
+func (p *payload) wait() { p.readers.Wait() }
+
+type payloadReader struct {
+	bytes.Reader
+	done func()
+}
+
+func (r *payloadReader) Close() error {
+	r.done()
+	return nil
+}

@@ -1,0 +1,145 @@
+package shellhttp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"shellagent/shell"
+)
+
+// openTries bounds how often a lost open is asked after.
+const openTries = 5
+
+// Open starts a session and returns once the agent has proved who it is and
+// told what it started. ctx bounds the opening only.
+//
+// An open whose answer is lost never runs twice: the session is asked for by
+// its id, and opened again only when there is none.
+func (c *Client) Open(ctx context.Context, source string, req shell.OpenRequest) (*Session, error) {
+	if err := c.known(); err != nil {
+		return nil, err
+	}
+	if !unreserved(source) || source == "" || source == "." || source == ".." {
+		return nil, fmt.Errorf("%.70q is not the name of a source", source)
+	}
+	body, err := json.Marshal(req)
+	if err != nil {
+		return nil, fmt.Errorf("open request: %w", err)
+	}
+	if len(body) > shell.MaxOpenBody {
+		return nil, fmt.Errorf("the command and its environment take %d bytes, at most %d are possible", len(body), shell.MaxOpenBody)
+	}
+	key, err := newSessionKey()
+	if err != nil {
+		return nil, err
+	}
+	// The connection for input is made while the open is under way.
+	c.postDialer.prime(c.addr, c.cfg.Timeout)
+	st, err := c.openOnce(ctx, key, source, body)
+	if err != nil {
+		return nil, err
+	}
+	return newSession(c, key, st), nil
+}
+
+// openOnce opens, and asks after an open whose answer was lost.
+func (c *Client) openOnce(ctx context.Context, key *sessionKey, source string, body []byte) (*stream, error) {
+	var reached atomic.Bool
+	open := exchange{
+		method: http.MethodPost, target: "/v1/shell/" + source, body: body, mediaType: typeJSON,
+		sign: c.identity(key.key.PublicKey()), reached: &reached,
+	}
+	st, err := c.openStream(ctx, key, open)
+	for try := 1; lost(err) && reached.Load() && try < openTries; try++ {
+		if !pause(ctx, backoff(try)) {
+			return nil, context.Cause(ctx)
+		}
+		st, err = c.openStream(ctx, key, streamExchange(key, 0))
+		var p *Problem
+		if errors.As(err, &p) && p.Code == "session_not_found" {
+			st, err = c.openStream(ctx, key, open)
+		}
+	}
+	if err == nil && st.info.From != 0 {
+		st.close(nil)
+		return nil, fmt.Errorf("%w: a new session starts at offset %d", ErrStream, st.info.From)
+	}
+	return st, err
+}
+
+func streamExchange(key *sessionKey, from uint64) exchange {
+	return exchange{
+		method: http.MethodGet, sign: key.sign,
+		target: "/v1/sessions/" + key.id + "/stream?from=" + strconv.FormatUint(from, 10),
+	}
+}
+
+// lost says whether an error leaves open what the agent did: the connection
+// broke or stayed silent. A refusal, or a wrong host, is an answer.
+func lost(err error) bool {
+	var p *Problem
+	switch {
+	case err == nil, errors.Is(err, ErrHost), errors.Is(err, ErrStream),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errSign):
+		return false
+	case errors.As(err, &p):
+		// What a front says that lost its broker, and a proxy that lost the agent.
+		return p.Status == http.StatusBadGateway || p.Status == http.StatusServiceUnavailable || p.Status == http.StatusGatewayTimeout
+	default:
+		return true
+	}
+}
+
+// backoff doubles from 50 ms to 5 s.
+func backoff(try int) time.Duration {
+	return min(50*time.Millisecond<<min(try-1, 10), 5*time.Second)
+}
+
+// pause waits; false means that ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// openStream sends a request that is answered with a stream, and checks the
+// stream's first frame.
+func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*stream, error) {
+	x.accept, x.timeout = c.cfg.Encoding.mediaType(), c.cfg.Timeout
+	// The stream outlives ctx, which bounds its opening.
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })()
+	a, err := c.send(life, c.streams, x)
+	if err != nil {
+		end(nil)
+		return nil, err
+	}
+	st := newStream(a, end)
+	f, err := st.next()
+	if err == nil {
+		st.info, err = key.checkSession(c.cfg.HostKey, a.token, f)
+	}
+	if err == nil && st.info.ID != key.id {
+		err = fmt.Errorf("%w: the session is %s, asked was for %s", ErrStream, printable(st.info.ID), key.id)
+	}
+	if !a.timer.Stop() && err == nil {
+		err = errNoAnswer
+	}
+	if err != nil {
+		st.close(nil)
+		return nil, err
+	}
+	st.end = f.End
+	return st, nil
+}

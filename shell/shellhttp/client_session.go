@@ -1,0 +1,231 @@
+package shellhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"shellagent/shell"
+)
+
+// ErrEnded says that the session is over and takes nothing more.
+var ErrEnded = errors.New("the session has ended")
+
+// closeTime bounds how long Close and Detach wait for the agent.
+const closeTime = 2 * time.Second
+
+// Session is one program on the agent's host. Next and Resume are for one
+// goroutine, everything else is safe for concurrent use. Close it in any case.
+type Session struct {
+	client *Client
+	key    *sessionKey
+
+	stream *stream // of Next's goroutine, but for close
+	mu     sync.Mutex
+	exited bool  // the exit frame was returned
+	failed error // why the session cannot go on
+	closed bool
+
+	// ctx is the life of the senders.
+	ctx     context.Context
+	cancel  context.CancelFunc
+	stdin   *stdinSender
+	control *controlSender
+
+	watched context.Context // whose end cuts the stream
+	unwatch func() bool
+}
+
+func newSession(c *Client, key *sessionKey, st *stream) *Session {
+	s := &Session{client: c, key: key, stream: st}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.control = newControlSender(s)
+	s.stdin = newStdinSender(s, st.info.Stdin, st.info.Terminal)
+	return s
+}
+
+// Info is what the agent said when the current stream began.
+func (s *Session) Info() shell.SessionInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stream.info
+}
+
+// Next returns the next frame: output, a notice, or the exit, after which it
+// returns io.EOF. The frame's data is valid until the next call. Keepalives are
+// swallowed. It fails with ErrCut, ErrSilent, ErrStream, or with what ended
+// the session for this client, such as a *Problem with the code taken_over.
+// When ctx ends, the stream is cut.
+func (s *Session) Next(ctx context.Context) (shell.Frame, error) {
+	if s.hasExited() {
+		return shell.Frame{}, io.EOF
+	}
+	s.watchContext(ctx)
+	for {
+		f, err := s.stream.next()
+		if err == nil {
+			err = s.stream.check(f)
+		}
+		if err != nil {
+			return shell.Frame{}, s.readError(err)
+		}
+		switch f.Type {
+		case shell.FrameKeepalive:
+			continue
+		case shell.FrameExit:
+			s.mu.Lock()
+			s.exited = true
+			s.mu.Unlock()
+			s.control.exitAt(f.End)
+			s.stdin.fail(ErrEnded)
+			s.stream.watch.Stop()
+		}
+		return f, nil
+	}
+}
+
+// readError prefers why the session failed over how the stream noticed.
+func (s *Session) readError(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return s.failed
+	}
+	return err
+}
+
+// watchContext lets ctx cut the stream. A caller's context is usually the same
+// in every call, so that it is watched once.
+func (s *Session) watchContext(ctx context.Context) {
+	if ctx == s.watched {
+		return
+	}
+	if s.unwatch != nil {
+		s.unwatch()
+	}
+	s.watched = ctx
+	st := s.stream
+	s.unwatch = context.AfterFunc(ctx, func() { st.cancel(context.Cause(ctx)) })
+}
+
+// Resume opens the stream again where Next left off, after ErrCut or ErrSilent.
+// It tries once; when it fails it may be called again.
+func (s *Session) Resume(ctx context.Context) error {
+	s.mu.Lock()
+	from, failed, closed := s.stream.end, s.failed, s.closed
+	s.mu.Unlock()
+	if failed != nil {
+		return failed
+	}
+	if closed || s.hasExited() {
+		return ErrEnded
+	}
+	s.stream.close(ErrCut)
+	st, err := s.client.openStream(ctx, s.key, streamExchange(s.key, from))
+	if err != nil {
+		return fmt.Errorf("resume the session: %w", err)
+	}
+	if st.info.From != from {
+		st.close(nil)
+		return fmt.Errorf("resume the session: %w: it starts at offset %d instead of %d", ErrStream, st.info.From, from)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		st.close(nil)
+		return ErrEnded
+	}
+	s.stream, s.watched = st, nil
+	s.stdin.resumed(st.info.Stdin)
+	return nil
+}
+
+// Write queues input. It blocks while 256 KiB wait, and fails once input cannot
+// be delivered or the session is over; what it took is sent in order, once.
+func (s *Session) Write(p []byte) (int, error) { return s.stdin.write(p) }
+
+// CloseWrite ends input after what was written.
+func (s *Session) CloseWrite() error { return s.stdin.closeWrite() }
+
+// Resize tells the terminal's size. Only the latest is sent.
+func (s *Session) Resize(w shell.Winsize) { s.control.resize(w) }
+
+// Signal asks for a signal ("INT"; see [shell.SignalRequest]) once the program
+// was given what had been written before. It fails when 16 are waiting.
+func (s *Session) Signal(name string) error {
+	return s.control.signal(shell.SignalRequest{Name: name, After: s.stdin.written()})
+}
+
+// Ack says that output up to an offset has left this process, so that the
+// agent may forget it. It is sent with input, each 1 MiB, each few seconds,
+// and at once for the exit.
+func (s *Session) Ack(end uint64) { s.control.ack(end) }
+
+// Close ends the session and returns once the agent knows, or after 2 s: it
+// hangs up a program that runs, and delivers the acknowledgement of an exit.
+// The error says what the agent may not know.
+func (s *Session) Close() error {
+	if s.hasExited() {
+		return s.leave(s.control.exitAcked())
+	}
+	return s.leave(s.control.last(shell.ControlRequest{Close: true}))
+}
+
+// Detach leaves without ending the session, which the agent keeps for its linger.
+func (s *Session) Detach() error {
+	if s.hasExited() {
+		return s.Close()
+	}
+	return s.leave(s.control.last(shell.ControlRequest{Detach: true}))
+}
+
+// leave waits for said and lets go of everything.
+func (s *Session) leave(said <-chan struct{}) error {
+	s.mu.Lock()
+	again := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if again {
+		return nil
+	}
+	var err error
+	timer := time.NewTimer(closeTime)
+	defer timer.Stop()
+	select {
+	case <-said:
+	case <-timer.C:
+		err = fmt.Errorf("say good-bye: %w", errNoAnswer)
+	}
+	s.stdin.fail(ErrEnded)
+	s.cancel()
+	s.mu.Lock()
+	s.stream.close(ErrEnded)
+	if s.unwatch != nil {
+		s.unwatch()
+	}
+	s.mu.Unlock()
+	s.stdin.wait()
+	s.control.wait()
+	return err
+}
+
+// fail ends the session for this client: a sender found that it cannot go on.
+func (s *Session) fail(err error) {
+	s.mu.Lock()
+	if s.failed == nil && !s.exited {
+		s.failed = err
+	}
+	st := s.stream
+	s.mu.Unlock()
+	s.stdin.fail(err)
+	st.cancel(err)
+}
+
+func (s *Session) hasExited() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.exited
+}

@@ -1,0 +1,102 @@
+package shellhttp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"shellagent/jwtauth"
+	"shellagent/shell"
+)
+
+// signFunc makes the token of one request. It is called again, with the nonce,
+// when the agent asked for that.
+type signFunc func(ctx context.Context, requestHash, nonce string) (string, error)
+
+var errSign = errors.New("cannot sign")
+
+// identity signs with the key that a person guards and names the session key.
+func (c *Client) identity(session jwtauth.PublicKey) signFunc {
+	return func(ctx context.Context, requestHash, nonce string) (string, error) {
+		token, err := jwtauth.Sign(ctx, c.cfg.Signer, jwtauth.TypeIdentity, jwtauth.Claims{
+			IssuedAt: jwtauth.NumericDateOf(time.Now()), ID: jwtauth.NewID(), RequestHash: requestHash,
+			Audience: c.cfg.HostKey.Thumbprint(), Session: session, Nonce: nonce,
+		})
+		if err != nil {
+			return "", fmt.Errorf("%w with the key %s: %w", errSign, c.cfg.Signer.PublicKey().Thumbprint(), err)
+		}
+		return token, nil
+	}
+}
+
+// sessionKey signs the requests of one session. The counter never repeats, so
+// a request that is sent again is signed again.
+type sessionKey struct {
+	key     *jwtauth.PrivateKey
+	id      string // of the key and so of the session
+	counter atomic.Uint64
+	// offset is the agent's clock less ours, in milliseconds.
+	offset atomic.Int64
+}
+
+// newSessionKey makes the key of one session. It never leaves this process.
+func newSessionKey() (*sessionKey, error) {
+	key, err := jwtauth.GeneratePrivateKey()
+	if err != nil {
+		return nil, fmt.Errorf("session key: %w", err)
+	}
+	return &sessionKey{key: key, id: key.PublicKey().Thumbprint()}, nil
+}
+
+func (k *sessionKey) sign(ctx context.Context, requestHash, nonce string) (string, error) {
+	return jwtauth.Sign(ctx, k.key, jwtauth.TypeRequest, jwtauth.Claims{
+		IssuedAt:    jwtauth.NumericDateOf(time.Now()) + jwtauth.NumericDate(k.offset.Load()),
+		ID:          strconv.FormatUint(k.counter.Add(1), 10),
+		RequestHash: requestHash, Nonce: nonce,
+	})
+}
+
+// ErrHost says that whoever answered could not prove to be the agent with the
+// known host key. Nothing was sent to it but the request that asked.
+var ErrHost = errors.New("the agent did not prove its host key")
+
+// checkSession reads the session event of a stream that sentToken opened, and
+// checks that the agent with the host key wrote it in answer to that token. It
+// learns the agent's clock from it.
+func (k *sessionKey) checkSession(host jwtauth.PublicKey, sentToken string, f shell.Frame) (shell.SessionInfo, error) {
+	var info shell.SessionInfo
+	if f.Type != shell.FrameSession {
+		return info, fmt.Errorf("%w: the stream starts with %s instead of session", ErrStream, f.Type)
+	}
+	if err := json.Unmarshal(f.Data, &info); err != nil {
+		return info, fmt.Errorf("%w: session event: %w", ErrStream, err)
+	}
+	u, err := jwtauth.Parse(info.Token)
+	if err != nil {
+		return info, fmt.Errorf("%w: %w", ErrHost, err)
+	}
+	token, err := u.Verify(host)
+	if err != nil {
+		return info, fmt.Errorf("%w: expected %s: %w", ErrHost, host.Thumbprint(), err)
+	}
+	switch claims := token.Claims; {
+	case token.Type != jwtauth.TypeHost:
+		err = fmt.Errorf("token of type %q", token.Type)
+	case claims.Audience != k.id:
+		err = errors.New("its token is for another client")
+	case claims.SessionID != info.ID:
+		err = errors.New("its token is for another session")
+	case claims.OpenHash != jwtauth.TokenHash(sentToken):
+		err = errors.New("its token answers another request")
+	case info.From != f.End:
+		return info, fmt.Errorf("%w: the session event is at offset %d and says %d", ErrStream, f.End, info.From)
+	default:
+		k.offset.Store(token.Claims.IssuedAt.Time().UnixMilli() - time.Now().UnixMilli())
+		return info, nil
+	}
+	return info, fmt.Errorf("%w: %w", ErrHost, err)
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package shellhttp
+
+import "net"
+
+func setNotSentLowat(*net.TCPConn, int) {}

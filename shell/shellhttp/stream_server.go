@@ -1,0 +1,145 @@
+package shellhttp
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// writeTime is how long one write to a client may take: who does not read
+	// for this long is cut, and its session becomes detached.
+	writeTime = 25 * time.Second
+	// idleBuffer is what an idle stream holds, busyBuffer what it borrows while
+	// there is output.
+	idleBuffer = 1 << 10
+	busyBuffer = 128 << 10
+)
+
+// busy lends buffers to streams that have output right now: thousands of idle
+// ones share a few.
+var busy = sync.Pool{New: func() any { return new([busyBuffer]byte) }}
+
+// wantsFrames says whether the Accept header names the binary encoding.
+func wantsFrames(h http.Header) bool {
+	for _, line := range h["Accept"] {
+		for part := range strings.SplitSeq(line, ",") {
+			mediaType, _, _ := strings.Cut(part, ";")
+			if strings.EqualFold(strings.TrimSpace(mediaType), typeFrames) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// serveStream sends a session's frames until the session ends, the client goes
+// away or does not read. It returns with frames closed.
+func serveStream(w http.ResponseWriter, r *http.Request, frames io.ReadCloser) error {
+	leave := sync.OnceFunc(func() { frames.Close() })
+	defer leave()
+	// The handler is mostly blocked in a read of frames: closing ends it.
+	defer context.AfterFunc(r.Context(), leave)()
+
+	encoding := SSE
+	if wantsFrames(r.Header) {
+		encoding = Frames
+	}
+	plainHeaders(w.Header(), encoding.mediaType())
+	w.Header().Set("X-Accel-Buffering", "no") // nginx
+	out := &clientWriter{w: w, rc: http.NewResponseController(w), disarm: r.ProtoMajor == 2}
+	var err error
+	if encoding == Frames {
+		err = copyFrames(out, frames)
+	} else {
+		err = encodeEvents(out, frames)
+	}
+	if r.Context().Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// clientWriter writes to a client, each write within writeTime.
+type clientWriter struct {
+	w     http.ResponseWriter
+	rc    *http.ResponseController
+	until time.Time
+	// In HTTP/2 a deadline that passes resets the stream, also between writes.
+	disarm bool
+}
+
+func (c *clientWriter) Write(p []byte) (int, error) {
+	// Moving a deadline costs more than a small write, so it is moved when a
+	// fifth of it is spent.
+	if now := time.Now(); c.until.Sub(now) < writeTime*4/5 {
+		c.until = now.Add(writeTime)
+		if err := c.rc.SetWriteDeadline(c.until); err != nil {
+			return 0, err
+		}
+	}
+	return c.w.Write(p)
+}
+
+func (c *clientWriter) Flush() error {
+	err := c.rc.Flush()
+	if c.disarm && err == nil {
+		c.until = time.Time{}
+		err = c.rc.SetWriteDeadline(c.until)
+	}
+	return err
+}
+
+// flushWriter is where a stream goes: Flush when nothing more is at hand.
+type flushWriter interface {
+	io.Writer
+	Flush() error
+}
+
+// copyFrames passes the binary encoding through as it comes.
+func copyFrames(w flushWriter, frames io.Reader) error {
+	var idle [idleBuffer]byte
+	for {
+		n, err := frames.Read(idle[:])
+		if n > 0 {
+			if _, err := w.Write(idle[:n]); err != nil {
+				return err
+			}
+		}
+		if err == nil {
+			err = w.Flush()
+		}
+		if err == nil && n == len(idle) {
+			err = copyBusy(w, frames)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// copyBusy goes on while reads fill more than an idle stream's buffer.
+func copyBusy(w flushWriter, frames io.Reader) error {
+	buf := busy.Get().(*[busyBuffer]byte)
+	defer busy.Put(buf)
+	for {
+		n, err := frames.Read(buf[:])
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return err
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+		}
+		if err != nil || n <= idleBuffer {
+			return err
+		}
+	}
+}
