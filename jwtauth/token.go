@@ -1,0 +1,103 @@
+package jwtauth
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+)
+
+// maxSignature is the length of an RSA signature of [maxRSABits].
+const maxSignature = maxRSABits / 8
+
+// Token is a token whose signature and claims hold. Whether it is for this
+// audience and request, fresh and new is asked of it next: CheckAudience,
+// CheckRequest, [Guard] and [Window].
+type Token struct {
+	Type Type
+	// Kid is the thumbprint of the key that signed it.
+	Kid    string
+	Claims Claims
+	// Raw is the compact form. It is a credential for as long as it lives.
+	Raw string
+
+	counter uint64
+}
+
+// Verify checks the signature with k, over the raw bytes, and then the claims.
+// The algorithm is the key's; a token that names another, or another key, is
+// refused after the same work. Errors are *[Error].
+func (u Unverified) Verify(k PublicKey) (*Token, error) {
+	if u.Alg != k.Alg() {
+		VerifyDummy(u)
+		return nil, refuse(ReasonAlgorithm, fmt.Errorf("the token says %s, the key is for %s", u.Alg, k.Alg()))
+	}
+	if err := u.verifySignature(k); err != nil {
+		return nil, err
+	}
+	if u.Kid != k.Thumbprint() {
+		return nil, refuse(ReasonSignature, errors.New("the kid is another key's"))
+	}
+	payload, err := decodeStrict(u.raw[u.payload : u.sigStart-1])
+	if err != nil {
+		return nil, refuse(ReasonMalformed, fmt.Errorf("claims: %w", err))
+	}
+	t := &Token{Type: u.Type, Kid: u.Kid, Raw: u.raw}
+	if t.Claims, err = decodeClaims(u.Type, payload); err != nil {
+		return nil, err
+	}
+	if t.Type == TypeRequest {
+		if t.counter, err = parseCounter(t.Claims.ID); err != nil {
+			return nil, refuse(ReasonClaims, err)
+		}
+	}
+	return t, nil
+}
+
+func (u Unverified) verifySignature(k PublicKey) error {
+	if u.raw == "" {
+		return refuse(ReasonMalformed, errors.New("no token"))
+	}
+	var buf [maxSignature]byte
+	encoded := u.raw[u.sigStart:]
+	if len(encoded) > strictURL.EncodedLen(maxSignature) {
+		return refuse(ReasonSignature, errors.New("the signature is too long"))
+	}
+	sig, err := appendStrict(buf[:0], encoded)
+	if err != nil {
+		return refuse(ReasonMalformed, fmt.Errorf("signature: %w", err))
+	}
+	if err := k.verify(u.raw[:u.sigStart-1], sig); err != nil {
+		return refuse(ReasonSignature, err)
+	}
+	return nil
+}
+
+// Counter is the jti of a request token, for [Window]; 0 for other types.
+func (t *Token) Counter() uint64 { return t.counter }
+
+// Hash returns the base64url SHA-256 of the compact form: the oth of the host
+// token that answers it.
+func (t *Token) Hash() string { return TokenHash(t.Raw) }
+
+// TokenHash is [Token.Hash] for the one who made the token.
+func TokenHash(token string) string {
+	return encodeSum(sha256.Sum256([]byte(token)))
+}
+
+// CheckAudience refuses a token that was made for somebody else.
+func (t *Token) CheckAudience(thumbprint string) error {
+	if thumbprint == "" || t.Claims.Audience != thumbprint {
+		return refuse(ReasonAudience, fmt.Errorf("made for %q", t.Claims.Audience))
+	}
+	return nil
+}
+
+// CheckRequest refuses a token that was made for another method, target or
+// body; bodySum is the SHA-256 of the body.
+func (t *Token) CheckRequest(method, target string, bodySum [sha256.Size]byte) error {
+	hash := RequestHashSum(method, target, bodySum)
+	if hash == "" || t.Claims.RequestHash != hash {
+		return refuse(ReasonRequestHash, fmt.Errorf("not made for this %s %s and body", method, target))
+	}
+	return nil
+}
