@@ -171,7 +171,7 @@ func (c *controlSender) take() (r shell.ControlRequest, due bool, wait time.Dura
 // deliver sends r until it is answered. It returns false when nothing more is
 // to be sent.
 func (c *controlSender) deliver(r shell.ControlRequest) bool {
-	s := c.s
+	s, final := c.s, r.Close || r.Detach
 	body, err := json.Marshal(r)
 	if err != nil {
 		s.fail(err)
@@ -185,9 +185,9 @@ func (c *controlSender) deliver(r shell.ControlRequest) bool {
 		switch verdict(err) {
 		case accepted:
 			c.answered(r.Ack)
-			return !r.Close && !r.Detach && !c.over(r.Ack)
+			return !final && !c.over(r.Ack)
 		case refusedOnce:
-			return true // this request only: the next may be a good one
+			return !final // the next may be a good one
 		case sessionOver:
 			return false
 		case sessionFailed:

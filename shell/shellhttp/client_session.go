@@ -35,8 +35,8 @@ type Session struct {
 	stdin   *stdinSender
 	control *controlSender
 
-	watched context.Context // whose end cuts the stream
-	unwatch func() bool
+	watched context.Context // of Next's goroutine: its end cuts the stream
+	unwatch func() bool     // under mu
 }
 
 func newSession(c *Client, key *sessionKey, st *stream) *Session {
@@ -103,6 +103,8 @@ func (s *Session) watchContext(ctx context.Context) {
 	if ctx == s.watched {
 		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.unwatch != nil {
 		s.unwatch()
 	}

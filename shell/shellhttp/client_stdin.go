@@ -1,12 +1,9 @@
 package shellhttp
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
-	"time"
 
 	"shellagent/shell"
 )
@@ -159,14 +156,11 @@ func (q *stdinSender) take(p *inputPost) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.idle++
-	for q.err == nil && len(q.queue) == 0 && (!q.eof || q.eofTaken) {
-		if q.eofTaken {
-			break
-		}
+	for q.err == nil && !q.ready() && !q.eofTaken {
 		q.changed.Wait()
 	}
 	q.idle--
-	if q.err != nil || len(q.queue) == 0 && q.eofTaken {
+	if q.err != nil || !q.ready() {
 		return false
 	}
 	n := min(len(q.queue), q.size)
@@ -184,6 +178,9 @@ func (q *stdinSender) take(p *inputPost) bool {
 	return true
 }
 
+// ready says that there is something to take.
+func (q *stdinSender) ready() bool { return len(q.queue) > 0 || q.eof && !q.eofTaken }
+
 func (q *stdinSender) remove(p *inputPost) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -194,115 +191,4 @@ func (q *stdinSender) remove(p *inputPost) {
 		}
 	}
 	q.changed.Broadcast()
-}
-
-// deliver sends p until the agent holds all of it.
-func (q *stdinSender) deliver(p *inputPost) error {
-	for try := 1; ; {
-		began := time.Now()
-		size := len(p.data)
-		next, err := q.post(p)
-		took := time.Since(began)
-		switch outcome := verdict(err); outcome {
-		case accepted:
-			if q.advance(p, next) {
-				q.pace(size, took)
-				return nil
-			}
-			if len(p.data) < size {
-				try = 1
-				continue
-			}
-			if took > time.Second {
-				continue // the program does not read; the agent waited for it
-			}
-		case outOfOrder:
-			if err := q.awaitEarlier(p, err); err != nil {
-				return err
-			}
-		case again:
-		default:
-			return err
-		}
-		if try++; try > stdinTries && err != nil {
-			return err
-		}
-		if !pause(q.s.ctx, backoff(try-1)) {
-			return ErrEnded
-		}
-	}
-}
-
-// post sends p once and returns the offset that the agent expects next.
-func (q *stdinSender) post(p *inputPost) (uint64, error) {
-	s := q.s
-	ack := s.control.current()
-	p.body = shell.AppendStdin(p.body[:0], shell.Stdin{Offset: p.offset, Ack: ack, EOF: p.eof, Data: p.data})
-	p.data = p.body[shell.StdinHeaderSize:]
-	text, err := s.client.ask(s.ctx, s.client.posts, exchange{
-		method: http.MethodPost, target: "/v1/sessions/" + s.key.id + "/stdin",
-		body: p.body, mediaType: typeStdin, sign: s.key.sign, timeout: postTime,
-	})
-	if err != nil {
-		return 0, err
-	}
-	var answer struct {
-		Next *uint64 `json:"next"`
-	}
-	if err := json.Unmarshal(text, &answer); err != nil || answer.Next == nil {
-		return 0, fmt.Errorf("the agent's answer to input has no offset: %.60q", text)
-	}
-	s.control.answered(ack)
-	return *answer.Next, nil
-}
-
-// advance drops what the agent holds from p. It returns true when that is all.
-func (q *stdinSender) advance(p *inputPost, next uint64) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.held = max(q.held, next)
-	q.changed.Broadcast()
-	if next >= p.offset+uint64(len(p.data)) {
-		return true
-	}
-	if next > p.offset {
-		p.data = p.data[next-p.offset:]
-		p.offset = next
-	}
-	return false
-}
-
-// awaitEarlier waits until the agent holds what comes before p, which other
-// requests bring.
-func (q *stdinSender) awaitEarlier(p *inputPost, gap error) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for q.err == nil && q.held < p.offset {
-		if !q.earlier(p) {
-			return fmt.Errorf("the agent lost input before offset %d: %w", p.offset, gap)
-		}
-		q.changed.Wait()
-	}
-	return q.err
-}
-
-func (q *stdinSender) earlier(p *inputPost) bool {
-	for _, other := range q.posts {
-		if other.offset < p.offset {
-			return true
-		}
-	}
-	return false
-}
-
-// pace sizes the next requests to take a quarter of a second to one second.
-func (q *stdinSender) pace(n int, took time.Duration) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	switch {
-	case took > time.Second:
-		q.size = max(minPost, n/2)
-	case took < time.Second/4 && n >= q.size:
-		q.size = min(maxPost, 2*q.size)
-	}
 }

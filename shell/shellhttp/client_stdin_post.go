@@ -1,0 +1,118 @@
+package shellhttp
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"shellagent/shell"
+)
+
+// deliver sends p until the agent holds all of it.
+func (q *stdinSender) deliver(p *inputPost) error {
+	for failures := 0; ; {
+		size, began := len(p.data), time.Now()
+		next, err := q.post(p)
+		took := time.Since(began)
+		switch verdict(err) {
+		case accepted:
+			if q.advance(p, next) {
+				q.pace(size, took)
+				return nil
+			}
+			failures = 0
+			if len(p.data) == size && took < time.Second && !pause(q.s.ctx, time.Second/4) {
+				return ErrEnded
+			}
+			continue
+		case outOfOrder:
+			if err := q.awaitEarlier(p, err); err != nil {
+				return err
+			}
+		case again:
+			if !pause(q.s.ctx, backoff(failures+1)) {
+				return ErrEnded
+			}
+		default:
+			return err
+		}
+		if failures++; failures >= stdinTries {
+			return err
+		}
+	}
+}
+
+// post sends p once and returns the offset that the agent expects next.
+func (q *stdinSender) post(p *inputPost) (uint64, error) {
+	s := q.s
+	ack := s.control.current()
+	p.body = shell.AppendStdin(p.body[:0], shell.Stdin{Offset: p.offset, Ack: ack, EOF: p.eof, Data: p.data})
+	p.data = p.body[shell.StdinHeaderSize:]
+	text, err := s.client.ask(s.ctx, s.client.posts, exchange{
+		method: http.MethodPost, target: "/v1/sessions/" + s.key.id + "/stdin",
+		body: p.body, mediaType: typeStdin, sign: s.key.sign, timeout: postTime,
+	})
+	if err != nil {
+		return 0, err
+	}
+	var answer struct {
+		Next *uint64 `json:"next"`
+	}
+	if err := json.Unmarshal(text, &answer); err != nil || answer.Next == nil {
+		return 0, fmt.Errorf("the agent's answer to input has no offset: %.60q", text)
+	}
+	s.control.answered(ack)
+	return *answer.Next, nil
+}
+
+// advance drops what the agent holds from p. It returns true when that is all.
+func (q *stdinSender) advance(p *inputPost, next uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held = max(q.held, next)
+	q.changed.Broadcast()
+	if next >= p.offset+uint64(len(p.data)) {
+		return true
+	}
+	if next > p.offset {
+		p.data = p.data[next-p.offset:]
+		p.offset = next
+	}
+	return false
+}
+
+// awaitEarlier waits until the agent holds what comes before p, which other
+// requests bring.
+func (q *stdinSender) awaitEarlier(p *inputPost, gap error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.err == nil && q.held < p.offset {
+		if !q.earlier(p) {
+			return fmt.Errorf("the agent lost input before offset %d: %w", p.offset, gap)
+		}
+		q.changed.Wait()
+	}
+	return q.err
+}
+
+func (q *stdinSender) earlier(p *inputPost) bool {
+	for _, other := range q.posts {
+		if other.offset < p.offset {
+			return true
+		}
+	}
+	return false
+}
+
+// pace sizes the next requests to take a quarter of a second to one second.
+func (q *stdinSender) pace(n int, took time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case took > time.Second:
+		q.size = max(minPost, n/2)
+	case took < time.Second/4 && n >= q.size:
+		q.size = min(maxPost, 2*q.size)
+	}
+}
