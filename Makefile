@@ -10,8 +10,7 @@ ifneq ($(wildcard .git),)
 VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null)
 COMMIT ?= $(shell git describe --always --abbrev=12 --exclude '*' --dirty 2>/dev/null)
 endif
-VERSION := $(or $(VERSION),dev)
-COMMIT := $(or $(COMMIT),unknown)
+VERSION := $(or $(VERSION),devel)
 
 LDFLAGS := -s -w -X shellagent/internal/version.Version=$(VERSION) -X shellagent/internal/version.Commit=$(COMMIT)
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'

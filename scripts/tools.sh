@@ -47,7 +47,7 @@ printf '#!/bin/sh\nexit 101\n' >"$policy"
 chmod 0755 "$policy"
 
 export DEBIAN_FRONTEND=noninteractive
-apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0)
 mapfile -t packages < <(cut -d' ' -f2- <<<"$lacking" | tr -s ' ' '\n' | sort -u)
 printf 'installing: %s\n' "${packages[*]}"
 "${apt[@]}" update
