@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -18,15 +17,10 @@ const (
 	// agent is a proxy, and a URL means what it means everywhere.
 	urlPort = 443
 
+	maxSource = 64
 	maxHost   = 253 // RFC 1035 §2.3.4, without the last dot
+	maxZone   = 64
 	maxPrefix = 256
-)
-
-var (
-	sourceForm = regexp.MustCompile(`^[a-z0-9._-]{1,64}$`)
-	hostForm   = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$`)
-	prefixForm = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
-	zoneForm   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 )
 
 // SplitAddress reads "TARGET", "SOURCE@TARGET" or the two words "SOURCE
@@ -54,7 +48,7 @@ func SplitAddress(words ...string) (source, target string, err error) {
 }
 
 func checkSource(source string) error {
-	if !sourceForm.MatchString(source) {
+	if !made(source, lower+digits+"._-", maxSource) {
 		return fmt.Errorf("%q is not a source: use 1 to 64 of a-z, 0-9, '.', '_' and '-'", source)
 	}
 	return nil
@@ -150,13 +144,13 @@ func BaseURL(host string, port int, pathPrefix string) (*url.URL, error) {
 
 func canonicalHost(host string) (string, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
-		if zone := addr.Zone(); zone != "" && !zoneForm.MatchString(zone) {
+		if zone := addr.Zone(); zone != "" && !made(zone, lower+upper+digits+"._-", maxZone) {
 			return "", fmt.Errorf("%q is not the name of an interface", zone)
 		}
 		return addr.String(), nil
 	}
 	name := strings.TrimSuffix(strings.ToLower(host), ".")
-	if len(name) > maxHost || !hostForm.MatchString(name) || strings.Contains(name, "..") {
+	if !made(name, lower+digits+"._-", maxHost) || strings.Contains(name, "..") || strings.ContainsAny(name[:1]+name[len(name)-1:], ".-") {
 		return "", fmt.Errorf("%q is not a host: use a name of letters, digits, '-' and '.', or an address", host)
 	}
 	return name, nil
@@ -167,7 +161,7 @@ func checkPrefix(prefix string) error {
 	if prefix == "" {
 		return nil
 	}
-	if len(prefix) > maxPrefix || !prefixForm.MatchString(prefix) {
+	if !made(prefix, lower+upper+digits+"/._~-", maxPrefix) || prefix[0] != '/' || strings.HasSuffix(prefix, "/") || strings.Contains(prefix, "//") {
 		return fmt.Errorf("path prefix %q must be like /shellagent: plain segments, no escapes, no slash at the end", prefix)
 	}
 	for _, segment := range strings.Split(prefix[1:], "/") {

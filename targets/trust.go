@@ -24,7 +24,9 @@ type Trust struct {
 	// Announced asks the agent for its host key (GET /v1/agent). It is called
 	// only for a peer that a certificate authority vouches for.
 	Announced func(context.Context, *url.URL, *tls.Config) (jwtauth.PublicKey, error)
-	// Dial connects for the first look at an agent; nil means net.Dialer's.
+	// Timeout bounds the first look at an agent; 0 means no limit but ctx.
+	Timeout time.Duration
+	// Dial connects for it; nil means net.Dialer's.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -98,7 +100,8 @@ func settled(target Target, known []KnownHost) (key jwtauth.PublicKey, ok bool) 
 // look connects and returns the agent's host key, and whether a certificate
 // authority vouches for the peer that gave it.
 func (t *Trust) look(ctx context.Context, target Target, check *verifier) (key jwtauth.PublicKey, vouched bool, err error) {
-	state, err := t.handshake(ctx, target)
+	// Nothing is sent over this connection: who answers is judged afterwards.
+	state, err := t.handshake(ctx, target, baseTLS(target, func(tls.ConnectionState) error { return nil }))
 	if err != nil {
 		return key, false, err
 	}
@@ -116,7 +119,12 @@ func (t *Trust) look(ctx context.Context, target Target, check *verifier) (key j
 	return key, true, nil
 }
 
-func (t *Trust) handshake(ctx context.Context, target Target) (tls.ConnectionState, error) {
+func (t *Trust) handshake(ctx context.Context, target Target, conf *tls.Config) (tls.ConnectionState, error) {
+	if t.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t.Timeout)
+		defer cancel()
+	}
 	dial := t.Dial
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
@@ -126,8 +134,7 @@ func (t *Trust) handshake(ctx context.Context, target Target) (tls.ConnectionSta
 		return tls.ConnectionState{}, err
 	}
 	defer conn.Close()
-	// Nothing is sent over this connection: who answers is judged afterwards.
-	client := tls.Client(conn, baseTLS(target, func(tls.ConnectionState) error { return nil }))
+	client := tls.Client(conn, conf)
 	if err := client.HandshakeContext(ctx); err != nil {
 		return tls.ConnectionState{}, fmt.Errorf("TLS with %s: %w", target.BaseURL, err)
 	}
@@ -200,11 +207,20 @@ func (t *Trust) peer(target Target, check *verifier, key jwtauth.PublicKey) *Pee
 	return &Peer{Target: target, HostKey: key, TLS: baseTLS(target, check.verify), trust: t, check: check}
 }
 
+// Handshake connects once and tells what the agent proved.
+func (p *Peer) Handshake(ctx context.Context) (tls.ConnectionState, error) {
+	return p.trust.handshake(ctx, p.Target, p.TLS)
+}
+
+// ByAuthority reports whether the last connection was accepted because a
+// certificate authority vouched for the peer, and not for its host key.
+func (p *Peer) ByAuthority() bool { return p.check.authority.Load() }
+
 // Recheck is for an agent that refused a token. Behind a certificate that an
 // authority vouches for, a host key can change without the handshake showing
 // it; Recheck asks for it and returns a *ChangedHostKeyError if it did.
 func (p *Peer) Recheck(ctx context.Context) error {
-	if !p.check.authority.Load() || p.trust.Announced == nil {
+	if !p.ByAuthority() || p.trust.Announced == nil {
 		return nil
 	}
 	key, err := p.trust.Announced(ctx, p.Target.BaseURL, p.check.authorityOnly())

@@ -37,6 +37,16 @@ func OpenPrompt() (*Prompt, error) {
 	}}, nil
 }
 
+// CanAsk reports whether somebody is there to be asked.
+func CanAsk() bool {
+	p, err := OpenPrompt()
+	if err != nil {
+		return false
+	}
+	p.Close()
+	return true
+}
+
 // Close gives the terminal back.
 func (p *Prompt) Close() { p.close() }
 

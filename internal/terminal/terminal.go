@@ -102,10 +102,13 @@ func (t *Terminal) Go(f func()) {
 	}()
 }
 
-// Size returns the window's size: that of the output, else of the input, else
-// [DefaultSize].
-func (t *Terminal) Size() shell.Winsize {
-	for _, f := range []*os.File{t.out, t.in} {
+// Size returns the window's size, of the output or else of the input.
+func (t *Terminal) Size() shell.Winsize { return SizeOf(t.out, t.in) }
+
+// SizeOf returns the window's size of the first file that is a terminal with
+// one, else [DefaultSize].
+func SizeOf(files ...*os.File) shell.Winsize {
+	for _, f := range files {
 		if size, err := sizeOf(f); err == nil && size.Cols > 0 && size.Rows > 0 {
 			return bounded(size)
 		}

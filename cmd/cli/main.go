@@ -1,0 +1,18 @@
+// Command agent-cli is Shell Agent's client alone, for laptops: what it reaches
+// runs the binary agent.
+package main
+
+import (
+	"os"
+
+	"shellagent/internal/cli"
+)
+
+var program = cli.Program{
+	Name:  "agent-cli",
+	Short: "a shell on any host over plain HTTPS: the client",
+}
+
+func main() { os.Exit(run()) }
+
+func run() int { return cli.Run(os.Args[1:], program) }

@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// settle is how long files must be left alone before they are read again: an
+// editor writes a file in several steps.
+const settle = 200 * time.Millisecond
+
+// watcher asks for a reload when the process gets SIGHUP or a watched file
+// changes.
+type watcher struct {
+	log   *slog.Logger
+	files map[string]bool // watched names; directories stand for all in them
+	dirs  map[string]bool // what fsnotify has
+	notes *fsnotify.Watcher
+}
+
+// watch calls reload, one call at a time, until ctx is done. reload returns
+// what is to be watched from then on.
+func watch(ctx context.Context, log *slog.Logger, files []string, reload func(why string) []string) error {
+	notes, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	defer notes.Close()
+	w := &watcher{log: log, notes: notes, dirs: make(map[string]bool)}
+	w.set(files)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	changed := time.NewTimer(time.Hour)
+	changed.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			w.set(reload("SIGHUP"))
+		case <-changed.C:
+			w.set(reload("a file changed"))
+		case e := <-notes.Events:
+			if w.concerns(e) {
+				changed.Reset(settle)
+			}
+		case err := <-notes.Errors:
+			log.Warn("watching the configuration failed; SIGHUP still reloads it", "err", err)
+		}
+	}
+}
+
+// set watches the directories of the files: a file that is replaced by rename
+// would be lost otherwise.
+func (w *watcher) set(files []string) {
+	w.files = make(map[string]bool, len(files))
+	for _, f := range files {
+		f = filepath.Clean(f)
+		w.files[f] = true
+		dir := filepath.Dir(f)
+		if info, err := os.Stat(f); err == nil && info.IsDir() {
+			w.add(f)
+		}
+		w.add(dir)
+	}
+}
+
+func (w *watcher) add(dir string) {
+	if w.dirs[dir] {
+		return
+	}
+	if err := w.notes.Add(dir); err != nil {
+		w.log.Warn("cannot watch a directory of the configuration; SIGHUP still reloads it", "dir", dir, "err", err)
+		return
+	}
+	w.dirs[dir] = true
+}
+
+// concerns says whether an event is about a watched file.
+func (w *watcher) concerns(e fsnotify.Event) bool {
+	if e.Op == fsnotify.Chmod {
+		// Reading a file may change its times; its mode matters only at a reload.
+		return false
+	}
+	name := filepath.Clean(e.Name)
+	return w.files[name] || w.files[filepath.Dir(name)]
+}

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"shellagent/internal/terminal"
+	"shellagent/shell"
+	"shellagent/shell/shellhttp"
+)
+
+func shellCommand(s *surroundings) *cobra.Command {
+	r, p := &reach{}, &program{}
+	c := &cobra.Command{
+		Use:   "shell [SOURCE] TARGET",
+		Short: "Open an interactive shell on a target",
+		Long: `Open the shell of a source on a target. TARGET is an entry of the client's
+configuration or a host (name, name:port, [address]:port, https://host/prefix);
+SOURCE@TARGET works as well, and without SOURCE the target's own is used.
+
+When standard input is a terminal the shell runs on one too. Otherwise it reads
+commands from standard input, as a script would.
+
+At the start of a line ~. leaves even a dead connection, ~? lists the escapes.
+
+The exit code is the shell's; 128+n when signal n ended it; 2 when the command
+line, the configuration or a key cannot be used; 255 when the connection failed
+or the agent refused.`,
+		Example: `  agent shell debug myhost
+  agent shell debug@192.0.2.7:4000 --fingerprint SHA256:…
+  agent shell -i ~/.ssh/id_ed25519 https://proxy.example/agents/web1`,
+		ValidArgsFunction: completeAddress(s, r),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.ArgsLenAtDash() >= 0 {
+				return misuse(`a shell takes no command; for one use "exec"`)
+			}
+			source, target, err := addressArgs(args)
+			if err != nil {
+				return err
+			}
+			onTerminal := p.forceTerminal || !p.noTerminal && !p.noInput && terminal.Is(s.stdin)
+			return s.runProgram(cmd.Context(), r, p, source, target, shell.OpenRequest{}, onTerminal)
+		},
+	}
+	r.register(c)
+	p.register(c)
+	return c
+}
+
+// runProgram opens a session and shows it until it ends. It always returns an
+// error: the exit.
+func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, source, target string, request shell.OpenRequest, onTerminal bool) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	var err error
+	if request.Env, err = p.offered(s.getenv); err != nil {
+		return err
+	}
+	c, err := s.address(r, target)
+	if err != nil {
+		return err
+	}
+	if source, err = c.target.PickSource(source); err != nil {
+		return Usage(err)
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	if err := c.settle(ctx); err != nil {
+		return err
+	}
+	// Only a terminal on both ends is drawn on key by key.
+	local, localErr := terminal.Open(s.stdin, s.stdout)
+	drawn := onTerminal && !p.noInput && localErr == nil
+	if onTerminal {
+		request.Terminal = &shell.Terminal{Term: cleanTerm(s.getenv("TERM")), Winsize: terminal.SizeOf(s.stdout, s.stdin, s.stderr)}
+	}
+	session, client, err := c.open(ctx, source, request)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	s.ui.debug("session %s as %s on %s", session.Info().ID, session.Info().User, session.Info().Host)
+	if drawn {
+		return s.runOnTerminal(ctx, local, request.Terminal.Winsize, session, c.target.Name)
+	}
+	return s.runOnPipes(ctx, session, c.target.Name, p.noInput)
+}
+
+// open starts a session with the first key that the agent takes.
+func (c *contact) open(ctx context.Context, source string, request shell.OpenRequest) (*shellhttp.Session, *shellhttp.Client, error) {
+	encoding := shellhttp.Frames
+	if request.Terminal != nil {
+		encoding = shellhttp.SSE
+	}
+	var session *shellhttp.Session
+	client, err := c.try(ctx, encoding, func(client *shellhttp.Client) (err error) {
+		session, err = client.Open(ctx, source, request)
+		return err
+	})
+	return session, client, err
+}

@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"shellagent/targets"
+)
+
+// completeAddress offers sources and targets of the client's configuration for
+// [SOURCE] TARGET and SOURCE@TARGET.
+func completeAddress(s *surroundings, r *reach) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		config, err := targets.Load(targets.DefaultPaths(s.getenv), r.config)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var words []string
+		switch {
+		case len(args) == 0:
+			if source, _, found := strings.Cut(typed, "@"); found {
+				for _, name := range config.Names() {
+					words = append(words, source+"@"+name)
+				}
+				break
+			}
+			words = append(config.Names(), config.SourceNames()...)
+		case len(args) == 1 && !config.Has(args[0]) && !strings.Contains(args[0], "@"):
+			words = config.Names()
+		}
+		return startingWith(words, typed), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func completeTarget(s *surroundings, r *reach) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		config, err := targets.Load(targets.DefaultPaths(s.getenv), r.config)
+		if err != nil || len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return startingWith(config.Names(), typed), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func startingWith(words []string, typed string) []string {
+	var fit []string
+	for _, word := range words {
+		if strings.HasPrefix(word, typed) {
+			fit = append(fit, word)
+		}
+	}
+	return fit
+}

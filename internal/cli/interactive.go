@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"shellagent/internal/terminal"
+	"shellagent/shell"
+)
+
+// leaveTime is how long "~." waits for the agent to hear of it. A session whose
+// agent does not is hung up after its linger.
+const leaveTime = 250 * time.Millisecond
+
+// errLeft says that the person left with "~.".
+var errLeft = errors.New("left")
+
+// interactive is a program that runs on a terminal, shown on this one.
+type interactive struct {
+	*surroundings
+	t *terminal.Terminal
+	r remote
+	// actions carries escapes from the keys to the loop, which answers each on
+	// handled before more keys are read.
+	actions chan terminal.Action
+	handled chan struct{}
+}
+
+// ending is how a program ended.
+type ending struct {
+	exit shell.Exit
+	err  error
+}
+
+// runOnTerminal shows a program that runs on a pty, and restores the terminal
+// whatever happens. told is the window's size as the agent knows it. It returns
+// as [surroundings.ended] does.
+func (s *surroundings) runOnTerminal(ctx context.Context, t *terminal.Terminal, told shell.Winsize, r remote, target string) error {
+	i := &interactive{
+		surroundings: s, t: t, r: r,
+		actions: make(chan terminal.Action), handled: make(chan struct{}),
+	}
+	s.ui.rawWhen(t.IsRaw)
+	defer t.Restore()
+	signals := terminal.Listen()
+	defer signals.Close()
+	if err := t.Raw(); err != nil {
+		s.sayGoodbye(r)
+		return failWith(codeLocal, err)
+	}
+	// The window may have changed while the session was opened.
+	if size := t.Size(); size != told {
+		r.Resize(size)
+	}
+	end := i.show(ctx, signals)
+	t.Restore()
+	if errors.Is(end.err, errLeft) {
+		i.leave()
+		s.ui.note("left %s", target)
+		return Exit(codeTransport)
+	}
+	result := s.ended(ctx, r, target, end.exit, end.err)
+	s.sayGoodbye(r)
+	if end.err == nil {
+		s.ui.note("connection to %s closed", target)
+	}
+	return result
+}
+
+// show runs until the program, the person or a signal ends it.
+func (i *interactive) show(ctx context.Context, signals *terminal.Signals) ending {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	input := i.t.Input()
+	defer input.Close()
+	ahead := newTypeahead()
+	defer ahead.close()
+	i.t.Go(func() { i.readKeys(ctx, input, ahead) })
+	i.t.Go(func() { ahead.sendTo(i.r) })
+	ended := make(chan ending, 1)
+	i.t.Go(func() {
+		out := &output{stdout: i.stdout, stderr: i.stderr, notice: i.notice}
+		exit, err := out.copy(ctx, i.r)
+		ended <- ending{exit, err}
+	})
+	for {
+		select {
+		case end := <-ended:
+			return end
+		case <-ctx.Done():
+			return ending{err: context.Cause(ctx)}
+		case act := <-i.actions:
+			if act == terminal.ActionLeave {
+				return ending{err: errLeft}
+			}
+			i.act(act, signals)
+			i.handled <- struct{}{}
+		case <-signals.Resized:
+			i.r.Resize(i.t.Size())
+		case <-signals.Stop:
+			i.suspend(signals, false)
+		case <-signals.Continued:
+			i.resume()
+		}
+	}
+}
+
+func (i *interactive) act(act terminal.Action, signals *terminal.Signals) {
+	switch act {
+	case terminal.ActionHelp:
+		for _, line := range escapeHelp {
+			i.ui.line(line)
+		}
+	case terminal.ActionSuspend:
+		i.suspend(signals, true)
+	}
+}
+
+func (i *interactive) suspend(signals *terminal.Signals, wholeJob bool) {
+	if err := i.t.Suspend(signals, wholeJob); err != nil {
+		i.ui.warn("cannot suspend: %v", err)
+	}
+	i.resume()
+}
+
+// resume draws on a terminal that others have used in the meantime.
+func (i *interactive) resume() {
+	if err := i.t.Raw(); err != nil {
+		i.ui.warn("cannot take the terminal back: %v", err)
+	}
+	i.r.Resize(i.t.Size())
+}
+
+// readKeys takes keys apart into input and escapes, until the terminal ends.
+func (i *interactive) readKeys(ctx context.Context, input io.Reader, ahead *typeahead) {
+	var escapes terminal.Escapes
+	buf := make([]byte, 32<<10)
+	typed := make([]byte, 0, len(buf)+1)
+	for {
+		n, err := input.Read(buf)
+		for rest := buf[:n]; len(rest) > 0; {
+			var act terminal.Action
+			typed, rest, act = escapes.Next(typed[:0], rest)
+			ahead.put(typed)
+			if act != terminal.ActionNone && !i.ask(ctx, act) {
+				return
+			}
+		}
+		if err != nil {
+			ahead.end()
+			return
+		}
+	}
+}
+
+// ask has the loop do what an escape asks for; false means that it has ended.
+func (i *interactive) ask(ctx context.Context, act terminal.Action) bool {
+	select {
+	case i.actions <- act:
+	case <-ctx.Done():
+		return false
+	}
+	select {
+	case <-i.handled:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// leave hangs up without waiting for a connection that may be dead.
+func (i *interactive) leave() {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		i.sayGoodbye(i.r)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(leaveTime):
+	}
+}

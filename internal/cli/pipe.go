@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// inputSize is how much is read from standard input at once, in bytes.
+const inputSize = 256 << 10
+
+// runOnPipes is a program whose streams are this program's own, as ssh is in a
+// pipeline. It returns as [surroundings.ended] does.
+func (s *surroundings) runOnPipes(ctx context.Context, r remote, target string, noInput bool) error {
+	defer catchBrokenPipe()()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if noInput {
+		_ = r.CloseWrite()
+	} else {
+		// It may stay in a read that nothing can end; the program ends then.
+		go s.sendInput(r, s.stdin)
+	}
+	out := &output{stdout: s.stdout, stderr: s.stderr, notice: s.notice}
+	exit, err := out.copy(ctx, r)
+	ending := s.ended(ctx, r, target, exit, err)
+	s.sayGoodbye(r)
+	return ending
+}
+
+// sendInput copies input to its end. Input that cannot be read is not passed
+// off as input that ended: the program is hung up.
+func (s *surroundings) sendInput(r remote, in io.Reader) {
+	buf := make([]byte, inputSize)
+	for {
+		n, err := in.Read(buf)
+		if n > 0 {
+			if _, err := r.Write(buf[:n]); err != nil {
+				// The session is over, which the output tells better.
+				return
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			_ = r.CloseWrite()
+			return
+		}
+		if err != nil {
+			s.ui.warn("cannot read the input, the program is hung up: %v", err)
+			_ = r.Close()
+			return
+		}
+	}
+}
+
+// sayGoodbye closes the session, which hangs up a program that still runs.
+func (s *surroundings) sayGoodbye(r remote) {
+	if err := r.Close(); err != nil {
+		s.ui.debug("close the session: %v", err)
+	}
+}
+
+func (s *surroundings) notice(text string) { s.ui.note("%s", text) }

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"shellagent/internal/version"
+)
+
+// Program is one binary's command line.
+type Program struct {
+	// Name is what the binary is called; messages start with it.
+	Name string
+	// Short says in half a line what it is.
+	Short string
+	// More are commands beside those that every binary has. Their errors end the
+	// program with code 1 unless they say otherwise ([Exit], [Usage]).
+	More []*cobra.Command
+}
+
+// Run executes a command line (without the program's name) and returns the
+// exit code. It talks to the standard streams and the controlling terminal.
+func Run(args []string, p Program) int {
+	s := &surroundings{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv,
+		ui: &ui{name: p.Name, out: os.Stderr},
+	}
+	root := p.Root()
+	for _, c := range commands(s) {
+		root.AddCommand(c)
+	}
+	return execute(root, args, s)
+}
+
+// Root returns the command tree without the commands that every binary has.
+func (p Program) Root() *cobra.Command {
+	root := &cobra.Command{
+		Use:               p.Name,
+		Short:             p.Short,
+		Version:           version.String(),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+	}
+	root.AddCommand(p.More...)
+	return root
+}
+
+// Tree returns the whole command tree, for man pages.
+func (p Program) Tree() *cobra.Command {
+	root := p.Root()
+	root.AddCommand(commands(&surroundings{getenv: os.Getenv, ui: &ui{name: p.Name}})...)
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+// surroundings are what a command reads from and writes to.
+type surroundings struct {
+	stdin, stdout, stderr *os.File
+	getenv                func(string) string
+	ui                    *ui
+}
+
+// commands are those that every binary has.
+func commands(s *surroundings) []*cobra.Command {
+	all := []*cobra.Command{
+		shellCommand(s), execCommand(s), sessionsCommand(s), killCommand(s),
+		keysCommand(s), tokenCommand(s), versionCommand(s),
+	}
+	nameExamples(all, s.ui.name)
+	return all
+}
+
+// nameExamples gives the examples, written for agent, this program's name.
+func nameExamples(all []*cobra.Command, name string) {
+	for _, c := range all {
+		c.Example = strings.ReplaceAll(c.Example, "agent ", name+" ")
+		nameExamples(c.Commands(), name)
+	}
+}
+
+func execute(root *cobra.Command, args []string, s *surroundings) int {
+	root.SetArgs(args)
+	root.SetIn(s.stdin)
+	root.SetOut(s.stdout)
+	root.SetErr(s.stderr)
+	markFailures(root)
+	c, err := root.ExecuteContextC(context.Background())
+	if err == nil {
+		return 0
+	}
+	var exit Exit
+	if errors.As(err, &exit) {
+		return int(exit)
+	}
+	var failed *failure
+	if errors.As(err, &failed) {
+		s.ui.fail(failed.err)
+		return failed.code
+	}
+	// What cobra finds wrong it finds before a command runs.
+	s.ui.fail(err)
+	s.ui.hint(c.CommandPath())
+	return codeUsage
+}
+
+// markFailures tells the errors of commands apart from those of parsing.
+func markFailures(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		markFailures(sub)
+	}
+	run := c.RunE
+	if run == nil {
+		return
+	}
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		err := run(cmd, args)
+		var exit Exit
+		var failed *failure
+		var usage *usageError
+		if err == nil || errors.As(err, &exit) || errors.As(err, &failed) || errors.As(err, &usage) {
+			return err
+		}
+		return failWith(codeLocal, err)
+	}
+}
