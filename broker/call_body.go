@@ -1,0 +1,108 @@
+package broker
+
+import (
+	"context"
+	"io"
+	"sync"
+)
+
+// callBody is the broker's side of a call's body. It belongs to the answering
+// goroutine.
+type callBody struct {
+	server  *callServer
+	rest    []byte // what came with the header
+	left    int    // bytes not yet read
+	large   bool   // the body waits for answerGoOn
+	started bool   // answerGoOn was sent
+}
+
+var _ io.Reader = (*callBody)(nil)
+
+// Read asks the front for a large body when it is called first. A body that
+// the front cuts short is io.ErrUnexpectedEOF.
+func (b *callBody) Read(p []byte) (int, error) {
+	switch {
+	case b.left == 0:
+		return 0, io.EOF
+	case len(p) == 0:
+		return 0, nil
+	case !b.large:
+		n := copy(p, b.rest)
+		b.rest = b.rest[n:]
+		b.left -= n
+		return n, nil
+	case !b.started:
+		b.started = true
+		if _, err := b.server.conn.Write([]byte{answerGoOn}); err != nil {
+			return 0, err
+		}
+	}
+	n, err := b.server.conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	if b.left == 0 {
+		b.finish()
+		return n, nil
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// finish gives the reading side back, once.
+func (b *callBody) finish() {
+	if !b.large {
+		return
+	}
+	b.large = false
+	if !b.started {
+		b.left = 0 // the front was never asked for it
+	}
+	b.server.resume <- b.left
+}
+
+// streamBuffers hold frames on their way from a busy session to the front.
+var streamBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
+// copyStream passes frames on until the session's stream or the connection
+// ends. Write has no deadline: a front that does not read holds this goroutine
+// and its buffer, and nothing else, until its connection or process is closed.
+func (s *callServer) copyStream(r io.ReadCloser) {
+	stop := context.AfterFunc(s.ctx, func() { r.Close() })
+	defer func() {
+		if stop() {
+			r.Close()
+		}
+	}()
+	if w, ok := r.(io.WriterTo); ok {
+		_, _ = w.WriteTo(s.conn)
+		return
+	}
+	// An idle session waits with the connection's own small buffer; one that
+	// fills it borrows a large one for as long as it is busy.
+	small := s.out[:cap(s.out)]
+	buf := small
+	var borrowed *[]byte
+	for {
+		n, err := r.Read(buf)
+		if n > 0 {
+			if _, err := s.conn.Write(buf[:n]); err != nil {
+				break
+			}
+		}
+		if err != nil {
+			break
+		}
+		switch busy := n > len(small)/2; {
+		case busy && borrowed == nil:
+			borrowed = streamBuffers.Get().(*[]byte)
+			buf = *borrowed
+		case !busy && borrowed != nil:
+			streamBuffers.Put(borrowed)
+			borrowed, buf = nil, small
+		}
+	}
+	if borrowed != nil {
+		streamBuffers.Put(borrowed)
+	}
+}
