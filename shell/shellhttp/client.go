@@ -47,6 +47,26 @@ type Client struct {
 	// behind output.
 	streamDialer, postDialer *dialer
 	streams, posts           *http.Transport
+
+	times clientTimes
+}
+
+// clientTimes are the protocol's times; tests shorten them.
+type clientTimes struct {
+	silence   time.Duration // how long the agent may say nothing
+	heartbeat time.Duration // the longest that we say nothing
+	post      time.Duration // for one input or control request
+	leave     time.Duration // for the good-bye
+}
+
+var protocolTimes = clientTimes{
+	silence: 25 * time.Second,
+	// The agent takes a client that is silent for 25 s for gone, and closes a
+	// connection on which no request came for 10.
+	heartbeat: 8 * time.Second,
+	// The agent answers within 10 s even if the program does not read.
+	post:  20 * time.Second,
+	leave: 2 * time.Second,
 }
 
 // NewClient checks the configuration; it does not connect.
@@ -66,7 +86,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultTimeout
 	}
-	c := &Client{cfg: cfg, base: base, addr: net.JoinHostPort(u.Hostname(), port)}
+	c := &Client{cfg: cfg, base: base, addr: net.JoinHostPort(u.Hostname(), port), times: protocolTimes}
 	c.postDialer = newDialer(cfg.TLS, u.Hostname())
 	c.streamDialer = newDialer(c.postDialer.tls, u.Hostname()) // one ticket cache
 	c.streams = newTransport(c.streamDialer, 32<<10)

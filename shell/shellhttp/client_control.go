@@ -11,18 +11,11 @@ import (
 )
 
 const (
-	// heartbeat is the longest that a client says nothing: the agent takes one
-	// that is silent for 25 s for gone, and closes a connection on which no
-	// request came for 10.
-	heartbeat = 8 * time.Second
 	// ackEvery is how much output is acknowledged by a request of its own: a
 	// quarter of the agent's backlog.
 	ackEvery = 1 << 20
 	// maxSignals bounds the signals that wait to be sent.
 	maxSignals = 16
-	// postTime bounds one input or control request: the agent answers within
-	// 10 s even if the program does not read.
-	postTime = 20 * time.Second
 )
 
 // controlSender sends a session's control requests, one at a time and each
@@ -129,7 +122,7 @@ func (c *controlSender) wait() { <-c.done }
 // run sends until the session is over.
 func (c *controlSender) run() {
 	defer close(c.done)
-	timer := time.NewTimer(heartbeat)
+	timer := time.NewTimer(c.s.client.times.heartbeat)
 	defer timer.Stop()
 	for {
 		r, due, wait := c.take()
@@ -153,7 +146,7 @@ func (c *controlSender) run() {
 func (c *controlSender) take() (r shell.ControlRequest, due bool, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	wait = heartbeat - time.Since(c.heard)
+	wait = c.s.client.times.heartbeat - time.Since(c.heard)
 	if c.size == nil && len(c.signals) == 0 && c.final == nil && !c.ackDue() && wait > 0 {
 		return r, false, wait
 	}
@@ -180,7 +173,7 @@ func (c *controlSender) deliver(r shell.ControlRequest) bool {
 	for try := 1; ; try++ {
 		_, err := s.client.ask(s.ctx, s.client.posts, exchange{
 			method: http.MethodPost, target: "/v1/sessions/" + s.key.id + "/control",
-			body: body, mediaType: typeJSON, sign: s.key.sign, timeout: postTime,
+			body: body, mediaType: typeJSON, sign: s.key.sign, timeout: s.client.times.post,
 		})
 		switch verdict(err) {
 		case accepted:

@@ -125,7 +125,7 @@ func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*
 		end(nil)
 		return nil, err
 	}
-	st := newStream(a, end)
+	st := newStream(a, c.times.silence, end)
 	f, err := st.next()
 	if err == nil {
 		st.info, err = key.checkSession(c.cfg.HostKey, a.token, f)

@@ -14,29 +14,26 @@ import (
 // ErrEnded says that the session is over and takes nothing more.
 var ErrEnded = errors.New("the session has ended")
 
-// closeTime bounds how long Close and Detach wait for the agent.
-const closeTime = 2 * time.Second
-
 // Session is one program on the agent's host. Next and Resume are for one
 // goroutine, everything else is safe for concurrent use. Close it in any case.
 type Session struct {
 	client *Client
 	key    *sessionKey
 
-	stream *stream // of Next's goroutine, but for close
-	mu     sync.Mutex
-	exited bool  // the exit frame was returned
-	failed error // why the session cannot go on
-	closed bool
+	mu      sync.Mutex
+	stream  *stream // replaced by Resume alone
+	exited  bool    // the exit frame was returned
+	failed  error   // why the session cannot go on
+	closed  bool
+	waiting bool            // Next runs
+	watched context.Context // whose end cuts the stream meanwhile
+	unwatch func() bool
 
 	// ctx is the life of the senders.
 	ctx     context.Context
 	cancel  context.CancelFunc
 	stdin   *stdinSender
 	control *controlSender
-
-	watched context.Context // of Next's goroutine: its end cuts the stream
-	unwatch func() bool     // under mu
 }
 
 func newSession(c *Client, key *sessionKey, st *stream) *Session {
@@ -58,59 +55,71 @@ func (s *Session) Info() shell.SessionInfo {
 // returns io.EOF. The frame's data is valid until the next call. Keepalives are
 // swallowed. It fails with ErrCut, ErrSilent, ErrStream, or with what ended
 // the session for this client, such as a *Problem with the code taken_over.
-// When ctx ends, the stream is cut.
+// When ctx ends while Next waits, the stream is cut; [Session.Resume] goes on.
 func (s *Session) Next(ctx context.Context) (shell.Frame, error) {
-	if s.hasExited() {
-		return shell.Frame{}, io.EOF
+	if err := s.beginNext(ctx); err != nil {
+		return shell.Frame{}, err
 	}
-	s.watchContext(ctx)
 	for {
 		f, err := s.stream.next()
 		if err == nil {
 			err = s.stream.check(f)
 		}
-		if err != nil {
-			return shell.Frame{}, s.readError(err)
-		}
-		switch f.Type {
-		case shell.FrameKeepalive:
+		if err == nil && f.Type == shell.FrameKeepalive {
 			continue
-		case shell.FrameExit:
-			s.mu.Lock()
-			s.exited = true
-			s.mu.Unlock()
-			s.control.exitAt(f.End)
-			s.stdin.fail(ErrEnded)
-			s.stream.watch.Stop()
+		}
+		if err = s.endNext(f, err); err != nil {
+			return shell.Frame{}, err
 		}
 		return f, nil
 	}
 }
 
-// readError prefers why the session failed over how the stream noticed.
-func (s *Session) readError(err error) error {
+// beginNext lets ctx cut the stream. A caller's context is usually the same in
+// every call, so that it is watched once for all of them.
+func (s *Session) beginNext(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failed != nil {
-		return s.failed
+	if s.exited {
+		return io.EOF
 	}
-	return err
+	s.waiting = true
+	if ctx != s.watched {
+		if s.unwatch != nil {
+			s.unwatch()
+		}
+		st := s.stream
+		s.watched = ctx
+		s.unwatch = context.AfterFunc(ctx, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.waiting && s.watched == ctx {
+				st.cancel(context.Cause(ctx))
+			}
+		})
+	}
+	if ctx.Err() != nil {
+		s.waiting = false
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
-// watchContext lets ctx cut the stream. A caller's context is usually the same
-// in every call, so that it is watched once.
-func (s *Session) watchContext(ctx context.Context) {
-	if ctx == s.watched {
-		return
-	}
+func (s *Session) endNext(f shell.Frame, err error) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.unwatch != nil {
-		s.unwatch()
+	s.waiting = false
+	s.exited = err == nil && f.Type == shell.FrameExit
+	exited := s.exited
+	if err != nil && s.failed != nil {
+		err = s.failed // why, rather than how the stream noticed
 	}
-	s.watched = ctx
-	st := s.stream
-	s.unwatch = context.AfterFunc(ctx, func() { st.cancel(context.Cause(ctx)) })
+	s.mu.Unlock()
+	if exited {
+		s.stream.watch.Stop()
+		s.control.exitAt(f.End)
+		s.stdin.fail(ErrEnded)
+	}
+	return err
 }
 
 // Resume opens the stream again where Next left off, after ErrCut or ErrSilent.
@@ -194,7 +203,7 @@ func (s *Session) leave(said <-chan struct{}) error {
 		return nil
 	}
 	var err error
-	timer := time.NewTimer(closeTime)
+	timer := time.NewTimer(s.client.times.leave)
 	defer timer.Stop()
 	select {
 	case <-said:

@@ -51,7 +51,7 @@ func (q *stdinSender) post(p *inputPost) (uint64, error) {
 	p.data = p.body[shell.StdinHeaderSize:]
 	text, err := s.client.ask(s.ctx, s.client.posts, exchange{
 		method: http.MethodPost, target: "/v1/sessions/" + s.key.id + "/stdin",
-		body: p.body, mediaType: typeStdin, sign: s.key.sign, timeout: postTime,
+		body: p.body, mediaType: typeStdin, sign: s.key.sign, timeout: s.client.times.post,
 	})
 	if err != nil {
 		return 0, err

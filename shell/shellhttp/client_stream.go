@@ -24,9 +24,6 @@ var (
 	ErrStream = errors.New("the agent's stream is broken")
 )
 
-// silence is how long a peer may say nothing.
-const silence = 25 * time.Second
-
 // stream is one connection's part of a session's output.
 type stream struct {
 	info shell.SessionInfo
@@ -41,8 +38,8 @@ type stream struct {
 }
 
 // newStream reads the frames of an answer in the encoding that it says.
-func newStream(a *answered, cancel context.CancelCauseFunc) *stream {
-	s := &stream{ctx: a.Request.Context(), cancel: cancel, answer: a, quiet: silence}
+func newStream(a *answered, quiet time.Duration, cancel context.CancelCauseFunc) *stream {
+	s := &stream{ctx: a.Request.Context(), cancel: cancel, answer: a, quiet: quiet}
 	s.watch = time.AfterFunc(s.quiet, func() { cancel(ErrSilent) })
 	if mediaType, _, _ := strings.Cut(a.Header.Get("Content-Type"), ";"); mediaType == typeFrames {
 		s.frames = newBinaryReader(s)

@@ -49,14 +49,14 @@ type Handler struct {
 	base string
 	log  *slog.Logger
 
-	bodyTime, bodyProgress time.Duration
+	bodyTime, bodyProgress, writeTime time.Duration
 }
 
 var _ http.Handler = (*Handler)(nil)
 
 // NewHandler returns the handler of the whole protocol.
 func NewHandler(cfg HandlerConfig) *Handler {
-	h := &Handler{cfg: cfg, log: cfg.Log, bodyTime: bodyTime, bodyProgress: bodyProgress}
+	h := &Handler{cfg: cfg, log: cfg.Log, bodyTime: bodyTime, bodyProgress: bodyProgress, writeTime: writeTime}
 	if h.log == nil {
 		h.log = slog.Default()
 	}
@@ -70,7 +70,7 @@ func NewHandler(cfg HandlerConfig) *Handler {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	served(r.Context())
 	rc := http.NewResponseController(w)
-	rc.SetWriteDeadline(time.Now().Add(writeTime))
+	rc.SetWriteDeadline(time.Now().Add(h.writeTime))
 	remote := clientAddr(r, h.cfg.TrustedProxies)
 	if denied := checkForm(r); denied != nil {
 		h.refuse(w, r, remote, denied)
@@ -144,7 +144,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, reply *shell.Re
 	var err error
 	switch {
 	case reply.Stream != nil:
-		if err = serveStream(w, r, reply.Stream); err != nil {
+		if err = h.serveStream(w, r, reply.Stream); err != nil {
 			h.log.Debug("stream was cut", "err", err)
 			panic(http.ErrAbortHandler) // or the cut would look like an end
 		}

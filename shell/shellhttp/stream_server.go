@@ -38,7 +38,7 @@ func wantsFrames(h http.Header) bool {
 
 // serveStream sends a session's frames until the session ends, the client goes
 // away or does not read. It returns with frames closed.
-func serveStream(w http.ResponseWriter, r *http.Request, frames io.ReadCloser) error {
+func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, frames io.ReadCloser) error {
 	leave := sync.OnceFunc(func() { frames.Close() })
 	defer leave()
 	// The handler is mostly blocked in a read of frames: closing ends it.
@@ -50,7 +50,7 @@ func serveStream(w http.ResponseWriter, r *http.Request, frames io.ReadCloser) e
 	}
 	plainHeaders(w.Header(), encoding.mediaType())
 	w.Header().Set("X-Accel-Buffering", "no") // nginx
-	out := &clientWriter{w: w, rc: http.NewResponseController(w), disarm: r.ProtoMajor == 2}
+	out := &clientWriter{w: w, rc: http.NewResponseController(w), time: h.writeTime, disarm: r.ProtoMajor == 2}
 	var err error
 	if encoding == Frames {
 		err = copyFrames(out, frames)
@@ -63,10 +63,11 @@ func serveStream(w http.ResponseWriter, r *http.Request, frames io.ReadCloser) e
 	return err
 }
 
-// clientWriter writes to a client, each write within writeTime.
+// clientWriter writes to a client, each write within time.
 type clientWriter struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
+	time  time.Duration
 	until time.Time
 	// In HTTP/2 a deadline that passes resets the stream, also between writes.
 	disarm bool
@@ -75,8 +76,8 @@ type clientWriter struct {
 func (c *clientWriter) Write(p []byte) (int, error) {
 	// Moving a deadline costs more than a small write, so it is moved when a
 	// fifth of it is spent.
-	if now := time.Now(); c.until.Sub(now) < writeTime*4/5 {
-		c.until = now.Add(writeTime)
+	if now := time.Now(); c.until.Sub(now) < c.time*4/5 {
+		c.until = now.Add(c.time)
 		if err := c.rc.SetWriteDeadline(c.until); err != nil {
 			return 0, err
 		}
