@@ -37,6 +37,20 @@ func (u Unverified) Verify(k PublicKey) (*Token, error) {
 	if u.Kid != k.Thumbprint() {
 		return nil, refuse(ReasonSignature, errors.New("the kid is another key's"))
 	}
+	return u.decode()
+}
+
+// Unproven decodes what a token claims without looking at its signature. It is
+// for refusing early what would be refused anyhow, before somebody else is asked
+// whose key signed it; nothing may be granted on its word. Errors are *[Error].
+func (u Unverified) Unproven() (*Token, error) {
+	if u.raw == "" {
+		return nil, refuse(ReasonMalformed, errors.New("no token"))
+	}
+	return u.decode()
+}
+
+func (u Unverified) decode() (*Token, error) {
 	payload, err := decodeStrict(u.raw[u.payload : u.sigStart-1])
 	if err != nil {
 		return nil, refuse(ReasonMalformed, fmt.Errorf("claims: %w", err))
