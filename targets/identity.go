@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +34,9 @@ type IdentityOptions struct {
 	// Passphrase asks for the passphrase of a key file. nil means that nobody is
 	// there to be asked.
 	Passphrase func(path string) ([]byte, error)
+	// Stderr gets what signing commands say ("touch the token"). nil keeps it
+	// for errors.
+	Stderr io.Writer
 }
 
 // Identities returns the keys to try, in order: at least one, and more than
@@ -44,7 +48,7 @@ func Identities(ctx context.Context, o IdentityOptions) ([]Identity, error) {
 	case o.Config.SigningKeyPath != "":
 		return o.fromFile(ctx, o.Config.SigningKeyPath)
 	case len(o.Config.SigningCommands) > 0:
-		return fromCommands(o.Config.SigningCommands)
+		return o.fromCommands()
 	}
 	if o.AgentSocket == "" {
 		return nil, fmt.Errorf("%w: name one with -i, set signingKeyPath, or start ssh-agent", ErrNoIdentity)
@@ -113,15 +117,15 @@ func fromAgent(ctx context.Context, socket string) ([]Identity, error) {
 	return found, nil
 }
 
-func fromCommands(commands []SigningCommand) ([]Identity, error) {
-	found := make([]Identity, 0, len(commands))
-	for _, c := range commands {
+func (o IdentityOptions) fromCommands() ([]Identity, error) {
+	found := make([]Identity, 0, len(o.Config.SigningCommands))
+	for _, c := range o.Config.SigningCommands {
 		key, _, err := jwtauth.ParsePublicKey(c.Key)
 		if err != nil {
 			return nil, fmt.Errorf("signingCommands: key of %s: %w", c.Command[0], err)
 		}
 		found = append(found, Identity{
-			Signer: &command.Signer{Argv: c.Command, Key: key},
+			Signer: command.Signer{Argv: c.Command, Key: key, Stderr: o.Stderr},
 			Label:  filepath.Base(c.Command[0]),
 		})
 	}

@@ -60,7 +60,7 @@ func (c *contact) settle(ctx context.Context) error {
 
 func (c *contact) findKeys(ctx context.Context) error {
 	options := targets.IdentityOptions{
-		File: c.reach.identity, Config: c.config, AgentSocket: c.getenv("SSH_AUTH_SOCK"),
+		File: c.reach.identity, Config: c.config, AgentSocket: c.getenv("SSH_AUTH_SOCK"), Stderr: c.stderr,
 	}
 	if !c.reach.batch && terminal.CanAsk() {
 		options.Passphrase = func(path string) ([]byte, error) { return askSecret(ctx, fmt.Sprintf(askPassphrase, path)) }
