@@ -1,22 +1,195 @@
 package agent
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
 	"github.com/spf13/cobra"
+
+	"shellagent/internal/cli"
+	"shellagent/jwtauth"
+	"shellagent/sources"
 )
 
 func checkCommand() *cobra.Command {
 	var path string
-	var as bool
+	var as, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check [--as KEY SOURCE]",
-		Short: "validate the agent's configuration and say what it allows",
-		Example: `  agent check                                 # who may do what; exits 1 with file:line:column of every mistake
-  agent check -c ./agent.json
-  agent check --as ~/.ssh/id_ed25519.pub debug   # explain one decision`,
-		Args: cobra.MaximumNArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error { return nil },
+		Short: "Validate the configuration and say what it allows",
+		Long: `Read the agent's configuration as listen does, and print per source and key what
+it may do. With --as, explain one decision step by step: KEY is a public key's
+file, the line itself, or a thumbprint.
+
+Exits with 1 when something is wrong, naming file, line and column of every
+mistake; with --as also when the decision is no.`,
+		Example: `  agent check
+  agent check -c ./agent.json --json
+  agent check --as ~/.ssh/id_ed25519.pub debug`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if as && len(args) != 2 {
+				return fmt.Errorf("--as takes a key and a source: agent check --as ~/.ssh/id_ed25519.pub debug")
+			}
+			if !as && len(args) != 0 {
+				return fmt.Errorf("check takes no arguments without --as")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := load(path)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			if as {
+				return explain(cmd.Context(), out, l.policy, args[0], args[1], asJSON)
+			}
+			return summarize(cmd.Context(), out, l, asJSON)
+		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "the agent's configuration `FILE`")
-	cmd.Flags().BoolVar(&as, "as", false, "explain what KEY (a public key, its file or its thumbprint) may do in SOURCE")
+	cmd.Flags().BoolVar(&as, "as", false, "explain what KEY may do in SOURCE")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	_ = cmd.MarkFlagFilename("config", "json")
 	return cmd
+}
+
+func summarize(ctx context.Context, out io.Writer, l *loaded, asJSON bool) error {
+	sum := l.policy.Summary(ctx, time.Now())
+	if asJSON {
+		return writeJSON(out, struct {
+			Version int    `json:"version"`
+			File    string `json:"file"`
+			sources.Summary
+		}{1, l.path, sum})
+	}
+	fmt.Fprintf(out, "%s is valid\n", l.path)
+	for _, w := range sum.Warnings {
+		fmt.Fprintf(out, "warning: %s\n", w)
+	}
+	for _, s := range sum.Sources {
+		printSource(out, s)
+	}
+	return nil
+}
+
+func printSource(out io.Writer, s sources.SourceSummary) {
+	fmt.Fprintf(out, "\nsource %s: %s as %s", s.Name, shellText(s.Shell), s.User)
+	if s.Group != "" {
+		fmt.Fprintf(out, ":%s", s.Group)
+	}
+	fmt.Fprintln(out)
+	if s.Commands != nil {
+		fmt.Fprintf(out, "  only the commands: %s\n", strings.Join(s.Commands, "; "))
+	}
+	if s.ForceCommand != nil {
+		fmt.Fprintf(out, "  always runs: %s\n", strings.Join(s.ForceCommand, " "))
+	}
+	for _, c := range s.VerifyCommands {
+		fmt.Fprintf(out, "  asks about other keys: %s\n", strings.Join(c, " "))
+	}
+	if len(s.Keys) == 0 && len(s.VerifyCommands) == 0 {
+		fmt.Fprintln(out, "  nobody: no key may open it (add verifyKeys)")
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, k := range s.Keys {
+		who := k.Subject
+		if who == "" {
+			who = k.Label
+		}
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", k.Thumbprint, who, keyText(k))
+	}
+	table.Flush()
+}
+
+func shellText(words []string) string {
+	if len(words) == 0 {
+		return "the user's own shell"
+	}
+	return strings.Join(words, " ")
+}
+
+func keyText(k sources.KeySummary) string {
+	if k.Refused != "" {
+		return "refused: " + k.Refused
+	}
+	text := "runs as " + k.User
+	if len(k.From) > 0 {
+		text += " from " + strings.Join(k.From, ", ")
+	}
+	if !k.NotAfter.IsZero() {
+		text += " until " + k.NotAfter.Format(time.RFC3339)
+	}
+	return text
+}
+
+// explain prints one decision; a denial is exit 1.
+func explain(ctx context.Context, out io.Writer, p *sources.Policy, name, source string, asJSON bool) error {
+	key, err := keyNamed(p, name)
+	if err != nil {
+		return cli.Usage(err)
+	}
+	x := p.Explain(ctx, sources.Request{Source: source, Key: key, Now: time.Now()})
+	if asJSON {
+		err = writeJSON(out, struct {
+			Version int            `json:"version"`
+			Granted bool           `json:"granted"`
+			Steps   []sources.Step `json:"steps"`
+		}{1, x.Grant != nil, x.Steps})
+	} else {
+		printExplanation(out, key, source, x)
+	}
+	if err == nil && x.Grant == nil {
+		return cli.Exit(1)
+	}
+	return err
+}
+
+func printExplanation(out io.Writer, key jwtauth.PublicKey, source string, x sources.Explanation) {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, s := range x.Steps {
+		verdict := "ok"
+		if !s.OK {
+			verdict = "NO"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", verdict, s.Check, s.Detail)
+	}
+	table.Flush()
+	if g := x.Grant; g != nil {
+		fmt.Fprintf(out, "%s may open %s: %s as %s in %s\n", key.Thumbprint(), source, strings.Join(g.Argv, " "), g.Credential.User, g.Dir)
+		return
+	}
+	fmt.Fprintf(out, "%s may not open %s\n", key.Thumbprint(), source)
+}
+
+// keyNamed finds the public key that a person means: a file, a line or the
+// thumbprint of a key that is configured.
+func keyNamed(p *sources.Policy, name string) (jwtauth.PublicKey, error) {
+	if key, ok := p.Key(name); ok {
+		return key, nil
+	}
+	line := name
+	if data, err := os.ReadFile(name); err == nil {
+		line = strings.TrimSpace(string(data))
+	}
+	key, _, err := jwtauth.ParsePublicKey(line)
+	if err == nil {
+		return key, nil
+	}
+	if private, err := jwtauth.LoadPrivateKey(name, nil); err == nil {
+		return private.PublicKey(), nil
+	}
+	return jwtauth.PublicKey{}, fmt.Errorf("%s is not a public key, a file with one, or the thumbprint of a configured key: %w", name, err)
+}
+
+func writeJSON(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }

@@ -3,10 +3,9 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -105,31 +104,31 @@ func load(path string) (*loaded, error) {
 	}
 	dir := filepath.Dir(path)
 	l.watch = append(l.watch, path)
-	if err := l.addSourcesDir(filepath.Join(dir, "sources.d")); err != nil {
+	files, err := l.addSourcesDir(filepath.Join(dir, "sources.d"))
+	if err != nil {
 		return nil, err
 	}
+	files = append([]*config.File{file}, files...)
 	for _, p := range []*string{&l.StateDir, &l.Listen.CertPath, &l.Listen.KeyPath} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
-	if err := l.check(); err != nil {
-		return nil, file.Locate(err)
-	}
+	own := l.check()
 	l.policy, err = sources.New(l.Config, sources.Options{Dir: dir})
-	if err != nil {
-		return nil, file.Locate(err)
+	if err := errors.Join(own, err); err != nil {
+		return nil, config.Locate(err, files...)
 	}
 	l.watch = append(l.watch, l.policy.Files()...)
 	return l, nil
 }
 
 // addSourcesDir merges the sources of sources.d/*.json, in the order of names.
-func (l *loaded) addSourcesDir(dir string) error {
+func (l *loaded) addSourcesDir(dir string) (files []*config.File, err error) {
 	l.watch = append(l.watch, dir)
 	names, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sort.Strings(names)
 	if l.Sources == nil {
@@ -141,27 +140,27 @@ func (l *loaded) addSourcesDir(dir string) error {
 		}
 		file, err := config.Read(name, &more)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := config.CheckPermissions(name); err != nil {
-			return err
+			return nil, err
 		}
+		files = append(files, file)
 		for s, source := range more.Sources {
 			if _, twice := l.Sources[s]; twice {
-				return file.Errorf("/sources/"+s, "the source %q is configured twice: keep one of them", s)
+				return nil, file.Errorf("/sources/"+s, "the source %q is configured twice: keep one of them", s)
 			}
 			l.Sources[s] = source
 		}
-		l.watch = append(l.watch, name)
 	}
-	return nil
+	return files, nil
 }
 
 // check finds what is wrong with the agent's own part.
 func (l *loaded) check() error {
 	var errs []error
 	bad := func(pointer, format string, args ...any) {
-		errs = append(errs, config.Pointed(pointer, fmt.Errorf(format, args...)))
+		errs = append(errs, &settingError{pointer, fmt.Errorf(format, args...)})
 	}
 	if len(l.Listen.Address) == 0 {
 		bad("/listen/address", "no address: give one such as %q", defaultAddress)
@@ -185,8 +184,38 @@ func (l *loaded) check() error {
 	return errors.Join(errs...)
 }
 
-// exists says whether a file is there, for messages.
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
+// settingError is a mistake at a place of the configuration.
+type settingError struct {
+	pointer string
+	err     error
+}
+
+func (e *settingError) Error() string   { return e.err.Error() }
+func (e *settingError) Unwrap() error   { return e.err }
+func (e *settingError) Pointer() string { return e.pointer }
+
+var _ config.PointerError = (*settingError)(nil)
+
+// needsRestart names a setting that differs and is only read at the start.
+func (l *loaded) needsRestart(next *loaded) string {
+	switch {
+	case !slices.Equal(l.Listen.Address, next.Listen.Address):
+		return "listen.address"
+	case l.Listen.PathPrefix != next.Listen.PathPrefix:
+		return "listen.pathPrefix"
+	case !slices.Equal(l.Listen.TrustedProxies, next.Listen.TrustedProxies):
+		return "listen.trustedProxies"
+	case l.Listen.User != next.Listen.User:
+		return "listen.user"
+	case (l.Listen.CertPath == "") != (next.Listen.CertPath == ""):
+		return "listen.certPath"
+	case l.StateDir != next.StateDir:
+		return "stateDir"
+	case l.Metrics != next.Metrics:
+		return "metrics"
+	case l.Log != next.Log:
+		return "log"
+	default:
+		return ""
+	}
 }

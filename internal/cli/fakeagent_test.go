@@ -193,7 +193,11 @@ func (a *fakeAgent) open(ctx context.Context, opening, source string, body []byt
 	reader, writer := io.Pipe()
 	s.out = writer
 	go func() {
-		a.log.add("opened %s", strings.Join(request.Argv, " "))
+		on := "pipes"
+		if t := request.Terminal; t != nil {
+			on = fmt.Sprintf("%dx%d %dx%d %s", t.Cols, t.Rows, t.XPixel, t.YPixel, t.Term)
+		}
+		a.log.add("opened %s on %s", strings.Join(request.Argv, " "), on)
 		s.frame(shell.FrameSession, info)
 		s.run()
 		writer.Close()
@@ -328,15 +332,16 @@ func (s *fakeSession) waitForHangUp() {
 	}
 }
 
-// run plays the program that the first argument names; a shell echoes its
-// input line by line until "exit N".
+// run plays the program that the first argument names; without one it is a
+// shell, which knows nothing but "exit N" as a line of its own.
 func (s *fakeSession) run() {
 	argv := s.request.Argv
 	if s.request.Command != "" {
 		argv = []string{"echo", "-c", s.request.Command}
 	}
 	if len(argv) == 0 {
-		argv = []string{"cat"}
+		s.shell()
+		return
 	}
 	switch argv[0] {
 	case "echo":
@@ -390,4 +395,26 @@ func (s *fakeSession) run() {
 		return
 	}
 	s.exit(shell.Exit{})
+}
+
+// shell echoes its input, as a pty would.
+func (s *fakeSession) shell() {
+	var line []byte
+	var code int
+	buf := make([]byte, 4096)
+	for {
+		n, err := s.Read(buf)
+		if n > 0 {
+			s.frame(shell.FrameStdout, buf[:n])
+		}
+		line = append(line, buf[:n]...)
+		if i := bytes.LastIndex(line, []byte("exit ")); i >= 0 && bytes.ContainsAny(line[i:], "\r\n") {
+			_, _ = fmt.Sscan(string(line[i+len("exit "):]), &code)
+			break
+		}
+		if err != nil {
+			break
+		}
+	}
+	s.exit(shell.Exit{Code: code})
 }

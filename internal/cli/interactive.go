@@ -95,31 +95,31 @@ func (i *interactive) show(ctx context.Context, signals *terminal.Signals) endin
 			if act == terminal.ActionLeave {
 				return ending{err: errLeft}
 			}
-			i.act(act, signals)
+			i.act(act)
 			i.handled <- struct{}{}
 		case <-signals.Resized:
 			i.r.Resize(i.t.Size())
 		case <-signals.Stop:
-			i.suspend(signals, false)
+			i.suspend(false)
 		case <-signals.Continued:
 			i.resume()
 		}
 	}
 }
 
-func (i *interactive) act(act terminal.Action, signals *terminal.Signals) {
+func (i *interactive) act(act terminal.Action) {
 	switch act {
 	case terminal.ActionHelp:
 		for _, line := range escapeHelp {
 			i.ui.line(line)
 		}
 	case terminal.ActionSuspend:
-		i.suspend(signals, true)
+		i.suspend(true)
 	}
 }
 
-func (i *interactive) suspend(signals *terminal.Signals, wholeJob bool) {
-	if err := i.t.Suspend(signals, wholeJob); err != nil {
+func (i *interactive) suspend(wholeJob bool) {
+	if err := i.t.Suspend(wholeJob); err != nil {
 		i.ui.warn("cannot suspend: %v", err)
 	}
 	i.resume()

@@ -42,34 +42,47 @@ func (s *Signals) Close() {
 	signal.Stop(s.Continued)
 }
 
-// stopTakes bounds how long the kernel may take to stop the process. It does
-// not stop one in an orphaned process group: there is no shell to continue it.
+// stopTakes bounds how long the kernel may take to stop the process. It may
+// also not stop it at all: see stopSignal.
 const stopTakes = 200 * time.Millisecond
 
 // Suspend restores the terminal, stops the process (with its whole job when
 // asked for by a key, as Ctrl-Z would) and returns once it goes on, in raw mode
 // again.
-func (t *Terminal) Suspend(s *Signals, wholeJob bool) error {
+func (t *Terminal) Suspend(wholeJob bool) error {
 	t.Restore()
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, unix.SIGCONT)
 	defer signal.Stop(continued)
-
-	signal.Reset(unix.SIGTSTP)
 	pid := unix.Getpid()
 	if wholeJob {
 		pid = 0
 	}
-	err := unix.Kill(pid, unix.SIGTSTP)
+	err := unix.Kill(pid, stopSignal())
 	if err == nil {
 		select {
 		case <-continued:
 		case <-time.After(stopTakes):
 		}
 	}
-	signal.Notify(s.Stop, unix.SIGTSTP)
 	if rawErr := t.Raw(); rawErr != nil {
 		return rawErr
 	}
 	return err
+}
+
+// stopSignal stops the process without the risk that nobody continues it. It
+// cannot be SIGTSTP: once Go's runtime has caught that, it swallows it for good.
+// SIGSTOP is right where the parent is a shell with job control. Otherwise
+// SIGTTIN, whose default the runtime never touches, and which the kernel keeps
+// from process groups that have no such shell.
+func stopSignal() unix.Signal {
+	parent := unix.Getppid()
+	session, err := unix.Getsid(parent)
+	own, ownErr := unix.Getsid(0)
+	group, groupErr := unix.Getpgid(parent)
+	if err == nil && ownErr == nil && groupErr == nil && session == own && group != unix.Getpgrp() {
+		return unix.SIGSTOP
+	}
+	return unix.SIGTTIN
 }

@@ -47,6 +47,6 @@ func Listen() *Signals {
 func (s *Signals) Close() { s.once.Do(func() { close(s.closed) }) }
 
 // Suspend does not exist here.
-func (t *Terminal) Suspend(*Signals, bool) error {
+func (t *Terminal) Suspend(bool) error {
 	return errors.New("this system cannot suspend a program")
 }

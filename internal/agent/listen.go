@@ -1,0 +1,78 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func listenCommand() *cobra.Command {
+	var path, portFile string
+	cmd := &cobra.Command{
+		Use:   "listen",
+		Short: "Run the agent",
+		Long: `Run the agent in the foreground, until SIGTERM or SIGINT. SIGHUP, and a change of
+the configuration's files, make it read them again; a broken file keeps the
+policy in force. Live sessions are asked again with what they opened with.
+
+The log goes to standard error.`,
+		Example: `  agent listen                       # with ` + defaultConfig + `
+  agent listen -c ./agent.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			l, err := load(path)
+			if err != nil {
+				return err
+			}
+			return serve(ctx, l, newLogger(cmd.ErrOrStderr(), l.Log), portFile)
+		},
+	}
+	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "the agent's configuration `FILE`")
+	cmd.Flags().StringVar(&portFile, "port-file", "", "write the port that the agent listens on to `FILE`, once it answers (for port 0)")
+	_ = cmd.MarkFlagFilename("config", "json")
+	return cmd
+}
+
+// newLogger logs for operators: user text goes elsewhere.
+func newLogger(w io.Writer, s logSettings) *slog.Logger {
+	var level slog.Level
+	if s.Level != "" {
+		_ = level.UnmarshalText([]byte(s.Level)) // settings.check accepts known levels only
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if s.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// writePort tells a script where the agent listens.
+func writePort(file string, port int) error {
+	if file == "" {
+		return nil
+	}
+	if err := writeNew(file, fmt.Appendln(nil, port), 0o644); err != nil {
+		return fmt.Errorf("port file: %w", err)
+	}
+	return nil
+}
+
+// hostName names this host in messages to the client.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "localhost"
+	}
+	return name
+}
+
+// backgroundOf returns a context that outlives ctx's end.
+func backgroundOf(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }

@@ -1,0 +1,154 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"shellagent/internal/listen"
+	"shellagent/internal/version"
+	"shellagent/metrics"
+	"shellagent/shell"
+)
+
+// run is the agent's life: the front, the metrics and the reloads, until ctx
+// is done or one of them fails; then the orderly end.
+func (a *agent) run(ctx context.Context, listeners []*net.TCPListener, portFile string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// The front serves until the sessions have told their clients goodbye.
+	serving, stopFront := context.WithCancel(backgroundOf(ctx))
+	defer stopFront()
+	frontEnded := make(chan error, 1)
+	go func() {
+		err := a.front.Run(serving)
+		if err != nil {
+			cancel(err)
+		}
+		frontEnded <- err
+	}()
+	stopMetrics, err := a.serveMetrics(ctx, cancel)
+	if err != nil {
+		stopFront()
+		<-frontEnded
+		return err
+	}
+	defer stopMetrics()
+	reloads := make(chan struct{})
+	go func() {
+		defer close(reloads)
+		if err := watch(ctx, a.log, a.config.watch, a.reload); err != nil {
+			cancel(fmt.Errorf("watch the configuration: %w", err))
+		}
+	}()
+	expiring := make(chan struct{})
+	go func() { defer close(expiring); a.broker.Expire(ctx, askAgainEvery) }()
+
+	select {
+	case <-a.ready:
+		if err := a.announce(listeners, portFile); err != nil {
+			cancel(err)
+		}
+		<-ctx.Done()
+	case <-ctx.Done():
+	}
+	err = context.Cause(ctx)
+	<-reloads
+	<-expiring
+	a.stop(backgroundOf(ctx))
+	stopFront()
+	<-frontEnded
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// announce says that the agent is ready: to the log, to systemd, to a script.
+func (a *agent) announce(listeners []*net.TCPListener, portFile string) error {
+	var addresses []string
+	for _, l := range listeners {
+		addresses = append(addresses, l.Addr().String())
+	}
+	a.log.Info("the agent is ready", "version", version.String(), "addresses", addresses,
+		"fingerprint", a.host.PublicKey().Thumbprint(), "sources", len(a.config.policy.Sources()), "sessions", a.system.Keeping())
+	if err := writePort(portFile, listeners[0].Addr().(*net.TCPAddr).Port); err != nil {
+		return err
+	}
+	if err := listen.Notify(listen.Ready); err != nil {
+		a.log.Warn("systemd could not be told that the agent is ready", "err", err)
+	}
+	return nil
+}
+
+// stop tells sessions goodbye and waits for them, within bounds.
+func (a *agent) stop(ctx context.Context) {
+	a.log.Info("the agent is stopping")
+	_ = listen.Notify(listen.Stopping)
+	ctx, cancel := context.WithTimeout(ctx, stopGrace)
+	defer cancel()
+	if err := a.broker.Stop(ctx); err != nil {
+		a.log.Warn("sessions did not end in time", "err", err)
+	}
+}
+
+func (a *agent) serveMetrics(ctx context.Context, failed context.CancelCauseFunc) (stop func(), err error) {
+	if a.config.Metrics.Address == "" {
+		return func() {}, nil
+	}
+	l, err := net.Listen("tcp", a.config.Metrics.Address)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	a.log.Info("metrics are served", "address", l.Addr().String())
+	ctx, cancel := context.WithCancel(backgroundOf(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := metrics.Serve(ctx, l, a.metrics.Text, a.log); err != nil && ctx.Err() == nil {
+			failed(fmt.Errorf("metrics: %w", err))
+		}
+	}()
+	return func() { cancel(); <-done }, nil
+}
+
+// reload reads the configuration again and puts it in force, or keeps the old
+// one and says why. It returns the files to watch.
+func (a *agent) reload(why string) []string {
+	_ = listen.Notify(listen.Reloading)
+	defer func() { _ = listen.Notify(listen.Ready) }()
+	next, err := load(a.config.path)
+	if err == nil && next.Listen.CertPath != "" {
+		err = a.reloadCertificate(next)
+	}
+	a.metrics.Observe(shell.Event{Kind: shell.EventReloaded, Time: time.Now(), Err: err})
+	if err != nil {
+		a.log.Error("the configuration is broken: what was in force stays in force", "why", why, "err", err)
+		return a.config.watch
+	}
+	if changed := a.config.needsRestart(next); changed != "" {
+		a.log.Warn("this change takes effect when the agent is restarted", "setting", changed)
+	}
+	for _, w := range next.policy.Warnings() {
+		a.log.Warn(w)
+	}
+	a.metrics.Configure(next.policy.Sources(), next.policy.Subjects())
+	a.broker.SetPolicy(context.Background(), next.policy)
+	a.config = next
+	a.log.Info("the configuration was read again", "why", why, "sources", len(next.policy.Sources()))
+	return next.watch
+}
+
+func (a *agent) reloadCertificate(next *loaded) error {
+	c, err := readCertificate(next.Listen.CertPath, next.Listen.KeyPath)
+	if err != nil {
+		return err
+	}
+	next.watch = append(next.watch, next.Listen.CertPath, next.Listen.KeyPath)
+	if a.config.Listen.CertPath == "" {
+		return nil // from a signed leaf to a certificate: at a restart
+	}
+	return a.front.SetCertificate(c)
+}

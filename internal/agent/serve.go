@@ -1,0 +1,229 @@
+package agent
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"shellagent/account"
+	"shellagent/broker"
+	"shellagent/internal/listen"
+	"shellagent/internal/version"
+	"shellagent/jwtauth"
+	"shellagent/metrics"
+	"shellagent/shell"
+	"shellagent/shell/process"
+)
+
+const (
+	// stopGrace is how long sessions may take to end when the agent stops.
+	stopGrace = 10 * time.Second
+	// leafLifetime is how long a TLS leaf is valid; the front asks for the next
+	// one well before.
+	leafLifetime = 24 * time.Hour
+	// askAgainEvery is how soon what ends with time, a key's notAfter, ends sessions.
+	askAgainEvery = time.Minute
+)
+
+// agent is one running agent.
+type agent struct {
+	log     *slog.Logger
+	config  *loaded
+	host    *jwtauth.PrivateKey
+	broker  *broker.Broker
+	front   *broker.Front
+	metrics *metrics.Metrics
+	system  *process.Host
+	ready   <-chan struct{} // closed when the front first serves
+}
+
+// serve runs the agent until ctx is done.
+func serve(ctx context.Context, l *loaded, log *slog.Logger, portFile string) error {
+	for _, w := range l.policy.Warnings() {
+		log.Warn(w)
+	}
+	if err := prepareProcess(); err != nil {
+		return err
+	}
+	lock, err := openState(l.StateDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if ended, err := process.CleanUp(l.StateDir); err != nil {
+		log.Warn("processes of an earlier agent may be left", "err", err)
+	} else if ended > 0 {
+		log.Info("ended what an earlier agent left behind", "sessions", ended)
+	}
+	listeners, err := listen.Open(l.Listen.Address)
+	if err != nil {
+		return err
+	}
+	defer closeAll(listeners)
+	for _, w := range listen.CheckLimits(l.policy.MaxSessions()) {
+		log.Warn(w)
+	}
+	a := &agent{log: log, config: l}
+	guard, err := jwtauth.NewGuard(jwtauth.GuardConfig{StateDir: l.StateDir})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := guard.Close(); err != nil {
+			log.Error("the replay watermark could not be written", "err", err)
+		}
+	}()
+	if err := a.assemble(guard, listeners); err != nil {
+		return err
+	}
+	defer a.system.Close()
+	return a.run(ctx, listeners, portFile)
+}
+
+// prepareProcess makes sure that what sessions inherit is what sshd would give.
+func prepareProcess() error {
+	if err := process.CheckPrivileges(); err != nil {
+		return err
+	}
+	if err := process.CloseInherited(); err != nil {
+		return err
+	}
+	return process.ResetSignals()
+}
+
+// assemble puts the parts together; nothing runs yet.
+func (a *agent) assemble(guard *jwtauth.Guard, listeners []*net.TCPListener) error {
+	l := a.config
+	key, made, err := hostKey(l.StateDir)
+	if err != nil {
+		return err
+	}
+	a.host = key
+	if made {
+		a.log.Info("made the host key", "file", hostKeyFile, "dir", l.StateDir)
+	}
+	a.metrics = metrics.New(metrics.Config{Version: version.Version, Commit: version.Commit})
+	a.metrics.Configure(l.policy.Sources(), l.policy.Subjects())
+	if a.system, err = process.NewHost(process.HostConfig{StateDir: l.StateDir, Log: a.log}); err != nil {
+		return err
+	}
+	server := listeners[0].Addr().(*net.TCPAddr).AddrPort()
+	a.broker, err = broker.New(broker.Config{
+		HostKey: key, Guard: guard, Registry: shell.NewRegistry(0), Policy: l.policy,
+		Start: a.starter(server), Host: hostName(), Observer: broker.Observers{a.metrics}, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	return a.assembleFront(listeners)
+}
+
+func (a *agent) assembleFront(listeners []*net.TCPListener) error {
+	l := a.config
+	who, err := frontCredential(l.Listen.User)
+	if err != nil {
+		return err
+	}
+	document, err := a.document()
+	if err != nil {
+		return err
+	}
+	cfg := broker.FrontConfig{
+		Listeners: listeners, Handler: a.broker, Credential: who, Log: a.log,
+		Setup: broker.Setup{
+			BasePath: l.Listen.PathPrefix, TrustedProxies: l.Listen.TrustedProxies,
+			Agent: document, NoFile: listen.MaxFiles(),
+		},
+		SignLeaf: func(key *ecdsa.PublicKey) ([][]byte, error) {
+			return jwtauth.SignLeaf(a.host, key, time.Now(), leafLifetime)
+		},
+		Started: func(before uint64) {
+			a.metrics.Observe(shell.Event{Kind: shell.EventFrontStarted, Time: time.Now(), Count: before})
+		},
+		Refused: a.broker.RefusedByFront,
+	}
+	if l.Listen.CertPath != "" {
+		if cfg.Certificate, err = readCertificate(l.Listen.CertPath, l.Listen.KeyPath); err != nil {
+			return err
+		}
+		l.watch = append(l.watch, l.Listen.CertPath, l.Listen.KeyPath)
+	}
+	ready := make(chan struct{})
+	cfg.Ready = sync.OnceFunc(func() { close(ready) })
+	a.ready = ready
+	a.front, err = broker.NewFront(cfg)
+	return err
+}
+
+// document is the body of GET /v1/agent.
+func (a *agent) document() ([]byte, error) {
+	public := a.host.PublicKey()
+	return json.Marshal(struct {
+		Version    int    `json:"version"`
+		Protocols  []int  `json:"protocols"`
+		HostKey    string `json:"hostKey"`
+		Thumbprint string `json:"thumbprint"`
+		Agent      string `json:"agent"`
+	}{1, []int{1}, public.AuthorizedKey(""), public.Thumbprint(), "shellagent/" + version.Version})
+}
+
+// starter starts programs for the broker. What is the command's own fault is
+// told to its session in a shell's words, with a shell's exit code.
+func (a *agent) starter(server netip.AddrPort) broker.StartFunc {
+	return func(ctx context.Context, g shell.Grant, open shell.OpenRequest, remote netip.AddrPort) (shell.Program, error) {
+		p, err := a.system.Start(ctx, g, open.Terminal, process.Options{Client: remote, Server: server})
+		if code, own := process.ExitCode(err); own {
+			return process.FailedProgram(code, err.Error(), open.Terminal != nil), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+}
+
+// frontCredential is whom the front runs as: a user of its own when the agent
+// is root, else the agent's.
+func frontCredential(name string) (*syscall.Credential, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	self, err := account.Host().Self(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if self.UID != 0 {
+		return nil, nil
+	}
+	names := []string{"shellagent", "nobody"}
+	if name != "" {
+		names = []string{name}
+	}
+	for _, n := range names {
+		u, err := account.Host().Lookup(ctx, n)
+		if errors.Is(err, account.ErrUnknown) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the front's user: %w", err)
+		}
+		if u.UID == 0 || u.GID == 0 {
+			return nil, fmt.Errorf("the front's user %s is root: give it one of its own (listen.user)", n)
+		}
+		return &syscall.Credential{Uid: u.UID, Gid: u.GID}, nil
+	}
+	return nil, fmt.Errorf("the front's user %s does not exist: useradd --system --no-create-home --shell /usr/sbin/nologin shellagent", names[0])
+}
+
+func closeAll(listeners []*net.TCPListener) {
+	for _, l := range listeners {
+		l.Close()
+	}
+}
