@@ -1,0 +1,314 @@
+package broker
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
+
+	"shellagent/shell"
+)
+
+// Bounds of what a front may ask of the broker.
+const (
+	messageRate  = 500 // messages a second; the front then waits
+	messageBurst = 1000
+	leafEvery    = 10 * time.Second // a leaf lives for hours
+	leafBurst    = 5
+	// sendTimeout is how long the front may leave its control socket unread.
+	sendTimeout = 5 * time.Second
+)
+
+// frontRun is one front from its start to its end.
+type frontRun struct {
+	front   *Front
+	serve   context.Context // for its connections: they end with the agent, or when it hangs up
+	log     *slog.Logger
+	child   *child
+	control *net.UnixConn
+	out     chan outgoing
+	leaves  *rate.Limiter
+	gone    chan struct{} // closed when the child ended
+}
+
+// outgoing is a message for the front, with a descriptor or none.
+type outgoing struct {
+	message []byte
+	file    *os.File // closed once it is sent
+}
+
+func (o outgoing) close() {
+	if o.file != nil {
+		o.file.Close()
+	}
+}
+
+// start starts a front with the sockets it inherits.
+func (f *Front) start(serve context.Context) (*frontRun, error) {
+	f.wakeListeners()
+	ours, theirs, err := socketPair(unix.SOCK_SEQPACKET)
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	control, err := unixConn(ours)
+	if err != nil {
+		return nil, err
+	}
+	output, stderr, err := os.Pipe()
+	if err != nil {
+		control.Close()
+		return nil, err
+	}
+	defer stderr.Close()
+	c, err := startFront(&f.cfg, stderr, append([]*os.File{theirs}, f.listeners...))
+	if err != nil {
+		control.Close()
+		output.Close()
+		return nil, err
+	}
+	raiseFiles(c.process.Pid, f.cfg.Setup.NoFile)
+	r := &frontRun{
+		front: f, serve: serve, child: c, control: control, out: make(chan outgoing, 16),
+		log:    f.cfg.Log.With("pid", c.process.Pid),
+		leaves: rate.NewLimiter(rate.Every(leafEvery), leafBurst),
+		gone:   make(chan struct{}),
+	}
+	go relayOutput(output, r.log)
+	return r, nil
+}
+
+// supervise feeds the front until it is gone, and says why it is.
+func (r *frontRun) supervise(ctx context.Context) error {
+	var wg sync.WaitGroup
+	broken := make(chan error, 2)
+	wg.Go(func() { broken <- r.receive() })
+	wg.Go(func() { broken <- r.send() })
+	var why error
+	select {
+	case <-r.child.exited:
+		why = errors.New(r.child.ended())
+	case why = <-broken:
+		// A front that breaks the rules ends now. One whose socket is closed
+		// has most likely ended by itself, and then that is what to tell.
+		if errors.Is(why, errCodec) {
+			break
+		}
+		select {
+		case <-r.child.exited:
+			why = errors.New(r.child.ended())
+		case <-time.After(time.Second):
+		}
+	case <-ctx.Done():
+		r.drain()
+	}
+	r.child.kill()
+	close(r.gone)
+	r.control.Close()
+	wg.Wait()
+	for {
+		select {
+		case o := <-r.out:
+			o.close()
+		default:
+			return why
+		}
+	}
+}
+
+// drain asks the front to finish and waits for that, within bounds.
+func (r *frontRun) drain() {
+	grace := r.front.cfg.Grace
+	late := time.NewTimer(grace + time.Second)
+	defer late.Stop()
+	select {
+	case r.out <- outgoing{message: drainMessage(grace)}:
+	case <-r.child.exited:
+		return
+	case <-late.C:
+		return
+	}
+	select {
+	case <-r.child.exited:
+	case <-late.C:
+	}
+}
+
+// send writes what the front is to be told.
+func (r *frontRun) send() error {
+	messages, err := r.front.setupMessages()
+	for {
+		if err != nil {
+			return err
+		}
+		for _, m := range messages {
+			if err := r.write(outgoing{message: m}); err != nil {
+				return err
+			}
+		}
+		messages = nil
+		select {
+		case o := <-r.out:
+			err = r.write(o)
+		case <-r.front.changed:
+			messages, err = r.front.changedMessages()
+		case <-r.gone:
+			return nil
+		}
+	}
+}
+
+func (r *frontRun) write(o outgoing) error {
+	defer o.close()
+	var oob []byte
+	if o.file != nil {
+		oob = unix.UnixRights(int(o.file.Fd()))
+	}
+	r.control.SetWriteDeadline(time.Now().Add(sendTimeout))
+	if _, _, err := r.control.WriteMsgUnix(o.message, oob, nil); err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return nil
+}
+
+// queue hands a message to send.
+func (r *frontRun) queue(o outgoing) error {
+	select {
+	case r.out <- o:
+		return nil
+	case <-r.gone:
+		o.close()
+		return errors.New("front is gone")
+	}
+}
+
+// receive handles what the front says. Anything that is not a message it may
+// send is its end.
+func (r *frontRun) receive() error {
+	b := make([]byte, maxReport+1)
+	pace := rate.NewLimiter(messageRate, messageBurst)
+	for {
+		if err := pace.Wait(r.serve); err != nil {
+			return nil
+		}
+		// Read takes no descriptors: the kernel closes what a front attaches.
+		n, err := r.control.Read(b)
+		if err != nil {
+			if hungUp(err) {
+				return errors.New("front closed its control socket")
+			}
+			return err
+		}
+		if n > maxReport {
+			return fmt.Errorf("front sent a control message of more than %d bytes: %w", maxReport, errCodec)
+		}
+		if err := r.handle(controlKind(b[0]), b[1:n]); err != nil {
+			return fmt.Errorf("front sent: %w", err)
+		}
+	}
+}
+
+func (r *frontRun) handle(kind controlKind, payload []byte) error {
+	switch kind {
+	case controlReady:
+		r.front.everReady.Store(true)
+		if r.front.cfg.Ready != nil {
+			r.front.cfg.Ready()
+		}
+		return nil
+	case controlDial:
+		return r.dial()
+	case controlLeafRequest:
+		return r.signLeaf(payload)
+	case controlRefused:
+		all, err := decodeRefusals(payload)
+		if err != nil || r.front.cfg.Refused == nil {
+			return err
+		}
+		for _, refused := range all {
+			r.front.cfg.Refused(refused.reason, refused.remote, uint64(refused.count))
+		}
+		return nil
+	default:
+		return fmt.Errorf("control message of kind %d: %w", kind, errCodec)
+	}
+}
+
+// dial gives the front a connection, or none when there are too many.
+func (r *frontRun) dial() error {
+	select {
+	case r.front.conns <- struct{}{}:
+	default:
+		return r.queue(outgoing{message: []byte{byte(controlConn)}})
+	}
+	ours, theirs, err := socketPair(unix.SOCK_STREAM)
+	if err != nil {
+		<-r.front.conns
+		r.log.Error("no connection for the front", "err", err)
+		return r.queue(outgoing{message: []byte{byte(controlConn)}})
+	}
+	conn, err := unixConn(ours)
+	if err != nil {
+		<-r.front.conns
+		theirs.Close()
+		return err
+	}
+	r.front.serving.Go(func() {
+		defer func() { <-r.front.conns }()
+		if err := ServeConn(r.serve, conn, r.front.cfg.Handler); err != nil {
+			r.log.Warn("connection of the front ended", "err", err)
+		}
+	})
+	return r.queue(outgoing{message: []byte{byte(controlConn)}, file: theirs})
+}
+
+// signLeaf answers a request for a leaf. An answer without a chain tells the
+// front to ask again later.
+func (r *frontRun) signLeaf(point []byte) error {
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		return fmt.Errorf("leaf request: %w: %w", errCodec, err)
+	}
+	answer := []byte{byte(controlLeaf)}
+	switch {
+	case r.front.cfg.SignLeaf == nil:
+		return fmt.Errorf("leaf request, but there is a certificate: %w", errCodec)
+	case !r.leaves.Allow():
+		r.log.Warn("front asks for leaves too often")
+		return r.queue(outgoing{message: answer})
+	}
+	chain, err := r.front.cfg.SignLeaf(key)
+	if err != nil {
+		r.log.Error("no leaf for the front", "err", err)
+		return r.queue(outgoing{message: answer})
+	}
+	return r.queue(outgoing{message: appendList(answer, chain)})
+}
+
+// guarded is a handler whose panics end a call, not the agent with everybody's
+// sessions.
+type guarded struct {
+	Handler
+	log *slog.Logger
+}
+
+// Handle implements [Handler].
+func (g guarded) Handle(ctx context.Context, c *shell.Call) (reply *shell.Reply) {
+	defer func() {
+		if p := recover(); p != nil {
+			g.log.Error("panic in a call", "panic", p, "method", c.Method, "target", c.Target, "remote", c.Remote, "stack", string(debug.Stack()))
+			reply = refusalReply(shell.ReasonInternal)
+		}
+	}()
+	return g.Handler.Handle(ctx, c)
+}
