@@ -72,7 +72,7 @@ func TestLeafInAHandshake(t *testing.T) {
 	}()
 	var got jwtauth.PublicKey
 	err = tls.Client(client, &tls.Config{
-		InsecureSkipVerify: true, //nolint // VerifyConnection judges
+		InsecureSkipVerify: true, // VerifyConnection judges
 		VerifyConnection: func(state tls.ConnectionState) (err error) {
 			got, err = jwtauth.HostKeyOf(state.PeerCertificates, time.Now())
 			return err
