@@ -42,10 +42,9 @@ type Group struct {
 
 // State is what the shadow database says of an account (shadow(5)).
 type State struct {
-	// Locked says that the password begins with "!", which is how sshd tells a
-	// locked account on Linux: it refuses keys too. useradd leaves a new
-	// account so until it has a password; "*" (no password, keys welcome) is
-	// not locked.
+	// Locked says that somebody locked the account: usermod -L and passwd -l put
+	// a "!" before the password. A "!" or "!!" alone is how useradd leaves an
+	// account that never had one; there keys are welcome, as under sshd with PAM.
 	Locked bool
 	// Expired says that the account's expiry date has come.
 	Expired bool

@@ -22,7 +22,7 @@ func fake(t *testing.T, script string) *Directory {
 	d.euid = 0
 	put(t, d, "passwd", "root:x:0:0:root:/root:/bin/bash\nalice:x:1001:1001:Alice,,,:/home/alice:/bin/zsh\nbare:x:1002:1002:::\n")
 	put(t, d, "group", "root:x:0:\nwheel:x:10:root,alice\nalice:x:1001:\noperator:x:37:bob,alice\n")
-	put(t, d, "shadow", "root:*:19000:0:99999:7:::\nalice:!:19000:0:99999:7:::\nbare:$6$x:19000:0:99999:7::100:\n")
+	put(t, d, "shadow", "root:*:19000:0:99999:7:::\nalice:!x:19000:0:99999:7:::\nbare:$6$x:19000:0:99999:7::100:\n")
 	if script != "" {
 		path := filepath.Join(d.etc, "getent")
 		if err := os.WriteFile(path, []byte("#!/bin/sh\ncd "+d.etc+"\n"+script+"\n"), 0o700); err != nil {

@@ -62,7 +62,7 @@ func TestARealUser(t *testing.T) {
 			t.Errorf("Status = %+v, %v; want %+v", s, err, want)
 		}
 	}
-	status(State{Locked: true})
+	status(State{}) // useradd's "!" is no lock
 	tool(t, "usermod", "-p", "*", user)
 	status(State{})
 	tool(t, "usermod", "-e", "1", user)

@@ -105,7 +105,7 @@ func parseShadow(line string) (shadow, error) {
 func (s shadow) state(now time.Time) State {
 	const day = 24 * 60 * 60
 	return State{
-		Locked:  strings.HasPrefix(s.password, "!"),
+		Locked:  strings.HasPrefix(s.password, "!") && strings.Trim(s.password, "!") != "",
 		Expired: s.expires != never && now.Unix()/day >= s.expires,
 	}
 }

@@ -14,8 +14,8 @@ func TestShadow(t *testing.T) {
 		{"a:*:19000:0:99999:7:::", State{}},
 		{"a::19000:0:99999:7:::", State{}},
 		{"a:$6$salt$hash:19000:0:99999:7:::", State{}},
-		{"a:!:19000:0:99999:7:::", State{Locked: true}},
-		{"a:!!:19000:0:99999:7:::", State{Locked: true}},
+		{"a:!:19000:0:99999:7:::", State{}},
+		{"a:!!:19000:0:99999:7:::", State{}},
 		{"a:!*:::::::", State{Locked: true}},
 		{"a:!$6$salt$hash:19000:0:99999:7:::", State{Locked: true}},
 		{"a:*LK*:19000:0:99999:7:::", State{}},
@@ -23,7 +23,7 @@ func TestShadow(t *testing.T) {
 		{"a:*:19000:0:99999:7::20574:", State{Expired: true}},
 		{"a:*:19000:0:99999:7::20575:", State{}},
 		{"a:*:19000:0:99999:7::-1:", State{}},
-		{"a:!:19000:0:99999:7::1:", State{Locked: true, Expired: true}},
+		{"a:!x:19000:0:99999:7::1:", State{Locked: true, Expired: true}},
 	}
 	for _, tt := range tests {
 		s, err := parseShadow(tt.line)

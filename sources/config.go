@@ -1,6 +1,10 @@
 package sources
 
-import "time"
+import (
+	"time"
+
+	"shellagent/shell"
+)
 
 // Config is policy as it is written. It is decoded by package config; the zero
 // value has no sources and lets nobody in. Lists that were left out are nil,
@@ -77,7 +81,7 @@ type Exec struct {
 
 // Defaults of a [Source].
 const (
-	DefaultMaxSessions = 64
+	DefaultMaxSessions = shell.DefaultMaxSessions // 64
 	DefaultLinger      = 60 * time.Second
 )
 

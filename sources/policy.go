@@ -145,5 +145,14 @@ func (p *Policy) Subjects() []string {
 // the configuration itself.
 func (p *Policy) Files() []string { return slices.Clone(p.files) }
 
+// MaxSessions is how many live sessions all sources together allow.
+func (p *Policy) MaxSessions() int {
+	n := 0
+	for _, s := range p.sources {
+		n += s.limits.MaxSessions
+	}
+	return n
+}
+
 // Warnings returns what is not a mistake but deserves a look, a sentence each.
 func (p *Policy) Warnings() []string { return slices.Clone(p.warnings) }

@@ -99,7 +99,8 @@ func checkAcceptPattern(p string) error {
 	literal, wild, _ := strings.Cut(p, "*")
 	if wild != "" || strings.HasSuffix(p, "*") || strings.Contains(p, "?") {
 		// Whatever begins like this is refused: LD_* and longer.
-		if literal != "" && !strings.Contains(literal, "?") && dangerous(literal) && !strings.HasPrefix(harmless[0], literal) {
+		exception := slices.ContainsFunc(harmless, func(name string) bool { return strings.HasPrefix(name, literal) })
+		if literal != "" && !strings.Contains(literal, "?") && dangerous(literal) && !exception {
 			return fmt.Errorf("%s is accepted from no client (could run or load code); remove it", p)
 		}
 		return nil

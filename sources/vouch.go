@@ -144,6 +144,13 @@ func (p *Policy) Lists(source, kid string) bool {
 	return ok && s.ring[kid] != nil
 }
 
+// Vouches reports whether a source has verify commands to ask about a key that
+// is not listed for it.
+func (p *Policy) Vouches(source string) bool {
+	s, ok := p.sources[source]
+	return ok && len(s.vouchers) > 0
+}
+
 // UnknownKey asks the verify commands of a source, its own first, about a token
 // whose kid no list has for that source ([Policy.Lists]). The key of the voucher
 // has the thumbprint kid; nothing else of it is proven until the caller has

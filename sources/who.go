@@ -28,7 +28,7 @@ func (d *decision) askUser(ctx context.Context) (string, *shell.Denied) {
 	case err != nil:
 		return noUser(name, err)
 	case state.Locked:
-		return deny(shell.ReasonUser, "the user %q is locked: its password begins with \"!\", as useradd leaves it; with \"usermod -p '*' %s\" it has no password and keys are welcome", name, name)
+		return deny(shell.ReasonUser, "the user %q is locked; usermod -U %s unlocks it", name, name)
 	case state.Expired:
 		return deny(shell.ReasonUser, "the account of the user %q has expired; see chage -l %s", name, name)
 	}

@@ -1,0 +1,148 @@
+package sources
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"shellagent/shell"
+)
+
+// Summary is what a policy comes down to, source by source.
+type Summary struct {
+	Sources  []SourceSummary `json:"sources"`
+	Warnings []string        `json:"warnings,omitempty"`
+}
+
+// SourceSummary is one source and whom it lets in.
+type SourceSummary struct {
+	Name string `json:"name"`
+	// User is a name or "$subject", Group "" for the user's primary one.
+	User  string `json:"user"`
+	Group string `json:"group,omitempty"`
+	// Shell is the login shell or the list; empty for the user's own.
+	Shell []string `json:"shell,omitempty"`
+	// Commands are the patterns that alone may be run; nil means any.
+	Commands     []string `json:"commands,omitempty"`
+	ForceCommand []string `json:"forceCommand,omitempty"`
+	AcceptEnv    []string `json:"acceptEnv,omitempty"`
+	Rules        []string `json:"jwtRules,omitempty"`
+	// VerifyCommands may let in who is not in Keys.
+	VerifyCommands [][]string   `json:"verifyCommands,omitempty"`
+	Limits         LimitSummary `json:"limits"`
+	Keys           []KeySummary `json:"keys"`
+}
+
+// LimitSummary is [shell.Limits] as a configuration writes it; a time span that
+// is left out is no limit.
+type LimitSummary struct {
+	MaxSessions int    `json:"maxSessions"`
+	IdleTimeout string `json:"idleTimeout,omitempty"`
+	MaxDuration string `json:"maxDuration,omitempty"`
+	Linger      string `json:"linger"`
+	KillOnExit  bool   `json:"killOnExit"`
+}
+
+func summarizeLimits(l shell.Limits) LimitSummary {
+	sum := LimitSummary{MaxSessions: l.MaxSessions, Linger: l.Linger.String(), KillOnExit: l.KillOnExit}
+	if l.IdleTimeout > 0 {
+		sum.IdleTimeout = l.IdleTimeout.String()
+	}
+	if l.MaxDuration > 0 {
+		sum.MaxDuration = l.MaxDuration.String()
+	}
+	return sum
+}
+
+// KeySummary is one key of a source.
+type KeySummary struct {
+	Subject    string `json:"subject,omitempty"`
+	Label      string `json:"label,omitempty"`
+	Thumbprint string `json:"thumbprint"`
+	// Fingerprint is OpenSSH's.
+	Fingerprint string    `json:"fingerprint"`
+	Where       string    `json:"where"`
+	From        []string  `json:"from,omitempty"`
+	NotAfter    time.Time `json:"notAfter,omitzero"`
+	// User is whom the key would run as now; "" when it is refused.
+	User string `json:"user,omitempty"`
+	// Refused says why the key would open nothing now, as far as that is known
+	// without its address and claims; "" when it would.
+	Refused string `json:"refused,omitempty"`
+}
+
+// Summary tells what every listed key may do at the given time.
+func (p *Policy) Summary(ctx context.Context, now time.Time) Summary {
+	sum := Summary{Warnings: p.Warnings()}
+	for _, name := range p.names {
+		sum.Sources = append(sum.Sources, p.summarize(ctx, p.sources[name], now))
+	}
+	return sum
+}
+
+func (p *Policy) summarize(ctx context.Context, s *source, now time.Time) SourceSummary {
+	sum := SourceSummary{
+		Name: s.name, User: s.user, Group: s.group, Limits: summarizeLimits(s.limits), Keys: []KeySummary{},
+		Shell: s.shell.words(), ForceCommand: s.force.words(), AcceptEnv: slices.Clone(s.acceptEnv),
+	}
+	if sum.User == "" {
+		sum.User = p.self.Name
+	}
+	for _, c := range s.commands {
+		sum.Commands = append(sum.Commands, c.String())
+	}
+	if s.listed && sum.Commands == nil {
+		sum.Commands = []string{}
+	}
+	for _, r := range s.rules {
+		sum.Rules = append(sum.Rules, r.text)
+	}
+	for _, v := range s.vouchers {
+		sum.VerifyCommands = append(sum.VerifyCommands, slices.Clone(v.command))
+	}
+	for _, e := range s.entries() {
+		sum.Keys = append(sum.Keys, p.summarizeKey(ctx, s, e, now))
+	}
+	return sum
+}
+
+func (p Program) words() []string {
+	if p.Line != "" {
+		return []string{p.Line}
+	}
+	return slices.Clone(p.Argv)
+}
+
+// entries returns the source's keys by subject and place.
+func (s *source) entries() []*entry {
+	all := make([]*entry, 0, len(s.ring))
+	for _, e := range s.ring {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, compareEntries)
+	return all
+}
+
+func (p *Policy) summarizeKey(ctx context.Context, s *source, e *entry, now time.Time) KeySummary {
+	k := KeySummary{
+		Subject: e.subject, Label: e.label, Thumbprint: e.thumb, Fingerprint: e.key.OpenSSHFingerprint(),
+		Where: e.where, NotAfter: e.notAfter,
+	}
+	for _, n := range e.from {
+		k.From = append(k.From, n.String())
+	}
+	d := decision{policy: p, explain: true, request: Request{Source: s.name, Key: e.key, Now: now}}
+	for _, step := range steps {
+		_, denied := step.ask(&d, ctx)
+		// Which commands there are is told per source.
+		if denied != nil && denied.Reason != shell.ReasonCommand {
+			k.Refused = denied.Error()
+			return k
+		}
+		if denied != nil {
+			break
+		}
+	}
+	k.User = d.user.Name
+	return k
+}
