@@ -65,6 +65,7 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	if source, err = c.target.PickSource(source); err != nil {
 		return Usage(err)
 	}
+	defer catchBrokenPipe()()
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	if err := c.settle(ctx); err != nil {

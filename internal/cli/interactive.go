@@ -4,15 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"shellagent/internal/terminal"
 	"shellagent/shell"
 )
-
-// leaveTime is how long "~." waits for the agent to hear of it. A session whose
-// agent does not is hung up after its linger.
-const leaveTime = 250 * time.Millisecond
 
 // errLeft says that the person left with "~.".
 var errLeft = errors.New("left")
@@ -47,7 +42,7 @@ func (s *surroundings) runOnTerminal(ctx context.Context, t *terminal.Terminal, 
 	signals := terminal.Listen()
 	defer signals.Close()
 	if err := t.Raw(); err != nil {
-		s.sayGoodbye(r)
+		s.sayGoodbye(r, nil)
 		return failWith(codeLocal, err)
 	}
 	// The window may have changed while the session was opened.
@@ -56,13 +51,12 @@ func (s *surroundings) runOnTerminal(ctx context.Context, t *terminal.Terminal, 
 	}
 	end := i.show(ctx, signals)
 	t.Restore()
+	s.sayGoodbye(r, end.err)
 	if errors.Is(end.err, errLeft) {
-		i.leave()
 		s.ui.note("left %s", target)
 		return Exit(codeTransport)
 	}
 	result := s.ended(ctx, r, target, end.exit, end.err)
-	s.sayGoodbye(r)
 	if end.err == nil {
 		s.ui.note("connection to %s closed", target)
 	}
@@ -167,18 +161,5 @@ func (i *interactive) ask(ctx context.Context, act terminal.Action) bool {
 		return true
 	case <-ctx.Done():
 		return false
-	}
-}
-
-// leave hangs up without waiting for a connection that may be dead.
-func (i *interactive) leave() {
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
-		i.sayGoodbye(i.r)
-	}()
-	select {
-	case <-closed:
-	case <-time.After(leaveTime):
 	}
 }

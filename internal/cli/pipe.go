@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
+
+	"shellagent/shell/shellhttp"
 )
 
 // inputSize is how much is read from standard input at once, in bytes.
@@ -12,7 +15,6 @@ const inputSize = 256 << 10
 // runOnPipes is a program whose streams are this program's own, as ssh is in a
 // pipeline. It returns as [surroundings.ended] does.
 func (s *surroundings) runOnPipes(ctx context.Context, r remote, target string, noInput bool) error {
-	defer catchBrokenPipe()()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if noInput {
@@ -24,7 +26,7 @@ func (s *surroundings) runOnPipes(ctx context.Context, r remote, target string, 
 	out := &output{stdout: s.stdout, stderr: s.stderr, notice: s.notice}
 	exit, err := out.copy(ctx, r)
 	ending := s.ended(ctx, r, target, exit, err)
-	s.sayGoodbye(r)
+	s.sayGoodbye(r, err)
 	return ending
 }
 
@@ -52,10 +54,27 @@ func (s *surroundings) sendInput(r remote, in io.Reader) {
 	}
 }
 
-// sayGoodbye closes the session, which hangs up a program that still runs.
-func (s *surroundings) sayGoodbye(r remote) {
-	if err := r.Close(); err != nil {
-		s.ui.debug("close the session: %v", err)
+// shortGoodbye is how long the agent is waited for over a connection that is
+// likely dead. A session whose agent hears nothing is hung up after its linger.
+const shortGoodbye = 250 * time.Millisecond
+
+// sayGoodbye closes the session, which hangs up a program that still runs. How
+// it went so far says how long that may take.
+func (s *surroundings) sayGoodbye(r remote, err error) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		if err := r.Close(); err != nil {
+			s.ui.debug("close the session: %v", err)
+		}
+	}()
+	var limit <-chan time.Time
+	if errors.Is(err, errLeft) || errors.Is(err, shellhttp.ErrCut) || errors.Is(err, shellhttp.ErrSilent) {
+		limit = time.After(shortGoodbye)
+	}
+	select {
+	case <-closed:
+	case <-limit:
 	}
 }
 

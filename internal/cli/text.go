@@ -200,7 +200,7 @@ var escapeHelp = []string{
 func lost(target string, linger time.Duration, err error) error {
 	kept := "the session is hung up"
 	if linger > 0 {
-		kept = fmt.Sprintf("the session is hung up in %v", linger.Round(time.Second))
+		kept = fmt.Sprintf("the session is hung up within %.0f s", linger.Seconds())
 	}
 	return fmt.Errorf("the connection to %s is lost, %s: %w", target, kept, err)
 }
