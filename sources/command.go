@@ -40,13 +40,14 @@ func (d *decision) start(path string, argv ...string) {
 }
 
 // shellPath is what a command string is handed to, and what SHELL says: the
-// source's, or the user's own.
+// source's, or the user's own. A program that is searched on PATH cannot be in
+// SHELL.
 func (s *source) shellPath(users string) string {
-	switch {
+	switch list := s.shell.Argv; {
 	case s.shell.Line != "":
 		return s.shell.Line
-	case len(s.shell.Argv) > 0:
-		return s.shell.Argv[0]
+	case len(list) > 0 && path.IsAbs(list[0]):
+		return list[0]
 	}
 	return users
 }
