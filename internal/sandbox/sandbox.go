@@ -24,14 +24,14 @@ type Report struct {
 	// Landlock is the kernel's Landlock ABI version; 0: it has none, and seccomp
 	// alone keeps the process from files and connections.
 	Landlock int
-	// BoundingSet says that the capability bounding set could not be emptied,
+	// BoundingSetKept says that the capability bounding set could not be emptied,
 	// which takes CAP_SETPCAP. With no_new_privs it is of no use to anybody.
-	BoundingSet bool
+	BoundingSetKept bool
 }
 
 // LogValue implements [slog.LogValuer].
 func (r Report) LogValue() slog.Value {
-	return slog.GroupValue(slog.Int("landlockABI", r.Landlock), slog.Bool("boundingSet", r.BoundingSet))
+	return slog.GroupValue(slog.Int("landlockABI", r.Landlock), slog.Bool("boundingSetKept", r.BoundingSetKept))
 }
 
 // Apply confines the whole process, all its threads, for good. When it returns
@@ -49,7 +49,7 @@ func Apply(cfg Config) (Report, error) {
 		return report, fmt.Errorf("sandbox: no_new_privs: %w", err)
 	}
 	var err error
-	if report.BoundingSet, err = dropCapabilities(); err != nil {
+	if report.BoundingSetKept, err = dropCapabilities(); err != nil {
 		return report, err
 	}
 	// The zone of the log's times is read from a file at first use.
