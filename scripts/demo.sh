@@ -29,8 +29,8 @@ say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 export XDG_CONFIG_HOME="$dir/config" XDG_STATE_HOME="$dir/state"
 
 say "1. a key for the agent (the host key) and one for you"
-"$agent" keys generate -o "$dir/host_key"
-"$agent" keys generate -o "$dir/alice"
+"$agent" keys generate --batch -o "$dir/host_key"
+"$agent" keys generate --batch -o "$dir/alice"
 
 say "2. an agent on 127.0.0.1, which lets your key open the source \"debug\""
 mkdir -m 0700 "$dir/agent"

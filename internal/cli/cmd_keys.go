@@ -141,14 +141,23 @@ Etcha's form) or of a public one as an OpenSSH line, as verifyKeys takes it.`,
 }
 
 func fingerprintCommand(s *surroundings) *cobra.Command {
-	return showKeyCommand(s, &cobra.Command{
+	var openSSH bool
+	c := showKeyCommand(s, &cobra.Command{
 		Use:   "fingerprint FILE",
-		Short: "Print a key's thumbprint and its OpenSSH fingerprint",
-		Long: `Print the RFC 7638 thumbprint and the OpenSSH fingerprint of a private or public
-key. For an agent's host key, its owner reads it out to those who connect for
-the first time.`,
-		Example: `  agent keys fingerprint /var/lib/shellagent/host_key.pub`,
-	}, func(k jwtauth.PublicKey) string { return k.Thumbprint() + "\n" + k.OpenSSHFingerprint() })
+		Short: "Print a key's fingerprint",
+		Long: `Print the RFC 7638 thumbprint of a private or public key, or with --openssh the
+fingerprint that ssh-keygen -l prints: both are accepted by --fingerprint. An
+agent's owner reads out its host key's to those who connect for the first time.`,
+		Example: `  agent keys fingerprint /var/lib/shellagent/host_key.pub
+  agent keys fingerprint --openssh ~/.ssh/id_ed25519.pub`,
+	}, func(k jwtauth.PublicKey) string {
+		if openSSH {
+			return k.OpenSSHFingerprint()
+		}
+		return k.Thumbprint()
+	})
+	c.Flags().BoolVar(&openSSH, "openssh", false, "print OpenSSH's fingerprint (SHA256:…)")
+	return c
 }
 
 // showKeyCommand is a command that prints something of the key in a file.

@@ -173,7 +173,7 @@ func fake(t *testing.T) *fakeAgent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { a.server.Close() })
+	t.Cleanup(a.close)
 	return a
 }
 
@@ -226,7 +226,7 @@ func TestTerminalIsRestored(t *testing.T) {
 	t.Run("the connection is lost", func(t *testing.T) {
 		a := fake(t)
 		w := openShell(t, a.addr)
-		a.server.Close()
+		a.close()
 		w.exits(255)
 		w.cooked()
 		w.see("is lost")

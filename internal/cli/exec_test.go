@@ -146,7 +146,9 @@ func TestKeysOfSSHAgentAreTried(t *testing.T) {
 		}
 		second = key.PublicKey().Thumbprint()
 	}
+	a.mu.Lock()
 	a.takes = map[string]bool{second: true}
+	a.mu.Unlock()
 	try := func(args ...string) (string, int) {
 		cmd := exec.Command("agent", append(append([]string{"exec", "--accept-new", "-q"}, args...), "debug", a.addr, "--", "echo", "hello")...)
 		cmd.Env = env

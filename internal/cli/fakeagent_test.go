@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -31,13 +32,14 @@ import (
 type fakeAgent struct {
 	host   *jwtauth.PrivateKey
 	addr   string
-	server interface{ Close() error }
+	server *http.Server
+	served sync.WaitGroup
 	// log tells what the agent saw, for tests that wait for it.
 	log *log
-	// takes are the thumbprints of the keys it takes; any when empty.
-	takes map[string]bool
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// takes are the thumbprints of the keys it takes; any when empty.
+	takes    map[string]bool
 	sessions map[string]*fakeSession
 }
 
@@ -96,8 +98,19 @@ func startFakeAgent(addr string) (*fakeAgent, error) {
 		Certificates: []tls.Certificate{{Certificate: chain, PrivateKey: leaf}},
 	})
 	a.server = server
-	go func() { _ = server.ServeTLS(l, "", "") }()
+	a.served.Go(func() { _ = server.ServeTLS(l, "", "") })
 	return a, nil
+}
+
+// close ends every connection and every session.
+func (a *fakeAgent) close() {
+	a.server.Close()
+	a.mu.Lock()
+	for _, s := range a.sessions {
+		s.hangUp()
+	}
+	a.mu.Unlock()
+	a.served.Wait()
 }
 
 func (a *fakeAgent) Call(ctx context.Context, call *shell.Call) (*shell.Reply, error) {
@@ -123,7 +136,7 @@ func (a *fakeAgent) answer(ctx context.Context, call *shell.Call) (*shell.Reply,
 	parts := strings.Split(strings.TrimPrefix(path, "/v1/"), "/")
 	switch {
 	case parts[0] == "shell" && len(parts) == 2:
-		if len(a.takes) > 0 && !a.takes[u.Kid] {
+		if !a.takesKey(u.Kid) {
 			a.log.add("refused a key")
 			return nil, shell.Deny(shell.ReasonUnknownKey, nil)
 		}
@@ -144,6 +157,12 @@ func (a *fakeAgent) answer(ctx context.Context, call *shell.Call) (*shell.Reply,
 		return s.take(parts[len(parts)-1], body)
 	}
 	return nil, shell.Deny(shell.ReasonRoute, nil)
+}
+
+func (a *fakeAgent) takesKey(kid string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.takes) == 0 || a.takes[kid]
 }
 
 func (a *fakeAgent) list() (*shell.Reply, error) {
@@ -192,7 +211,7 @@ func (a *fakeAgent) open(ctx context.Context, opening, source string, body []byt
 	a.mu.Unlock()
 	reader, writer := io.Pipe()
 	s.out = writer
-	go func() {
+	a.served.Go(func() {
 		on := "pipes"
 		if t := request.Terminal; t != nil {
 			on = fmt.Sprintf("%dx%d %dx%d %s", t.Cols, t.Rows, t.XPixel, t.YPixel, t.Term)
@@ -204,7 +223,7 @@ func (a *fakeAgent) open(ctx context.Context, opening, source string, body []byt
 		a.mu.Lock()
 		delete(a.sessions, id)
 		a.mu.Unlock()
-	}()
+	})
 	return &shell.Reply{Status: 200, Stream: reader}, nil
 }
 

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -133,9 +132,6 @@ func addressArgs(words []string) (source, target string, err error) {
 	}
 	return source, target, nil
 }
-
-// errBatch answers a question that --batch forbids.
-var errBatch = errors.New("--batch forbids to ask")
 
 // cleanTerm is TERM as the agent takes it.
 func cleanTerm(term string) string {

@@ -13,10 +13,11 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(leakChecked{m}, map[string]func(){
 		"agent": func() {
 			leaveTerminal()
 			os.Exit(Run(os.Args[1:], Program{Name: "agent", Short: "a shell on any host"}))
@@ -24,6 +25,20 @@ func TestMain(m *testing.M) {
 		"exits": exits,
 		"drawn": drawnProgram,
 	})
+}
+
+// leakChecked fails a run that leaves goroutines behind.
+type leakChecked struct{ *testing.M }
+
+func (m leakChecked) Run() int {
+	code := m.M.Run()
+	if code == 0 {
+		if err := goleak.Find(goleak.IgnoreTopFunction("os/signal.loop")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	return code
 }
 
 // exits is "exits N PROGRAM ARG…": it runs a program on its own streams and
@@ -57,7 +72,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			env.Defer(func() { a.server.Close() })
+			env.Defer(a.close)
 			a.log.path = filepath.Join(env.WorkDir, "agent.log")
 			key, err := newKeyFile(filepath.Join(env.WorkDir, "key"))
 			if err != nil {

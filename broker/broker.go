@@ -1,0 +1,130 @@
+// Package broker decides and acts: it verifies every token itself, asks policy,
+// starts programs and keeps their sessions. It never parses HTTP; what reaches
+// it is a [shell.Call] from the front, in which nothing is trusted but what a
+// key holder signed.
+//
+// The package also holds the codec between the two processes and the
+// supervision of the front, since both sides of that socket are one contract.
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shellagent/jwtauth"
+	"shellagent/shell"
+	"shellagent/sources"
+)
+
+// StartFunc starts what a grant allows. It returns before the program produced
+// output; the error is for the log, unless it is a *[shell.Denied].
+type StartFunc func(ctx context.Context, grant shell.Grant, open shell.OpenRequest, remote netip.AddrPort) (shell.Program, error)
+
+// Config is what a [Broker] is made of. All fields but Observer and Log are
+// required.
+type Config struct {
+	// HostKey is the agent's identity; it signs host tokens here.
+	HostKey *jwtauth.PrivateKey
+	// Guard judges freshness and refuses replays.
+	Guard *jwtauth.Guard
+	// Registry holds the sessions.
+	Registry *shell.Registry
+	// Policy is the first policy in force; see [Broker.SetPolicy].
+	Policy *sources.Policy
+	Start  StartFunc
+	// Host names this host in messages to the client.
+	Host string
+	// Observer may be nil.
+	Observer Observer
+	// Log may be nil, which discards.
+	Log *slog.Logger
+	// Now may be nil, which means time.Now.
+	Now func() time.Time
+}
+
+// Broker implements [Handler]. It is safe for concurrent use.
+type Broker struct {
+	host     *jwtauth.PrivateKey
+	hostID   string
+	guard    *jwtauth.Guard
+	sessions *shell.Registry
+	start    StartFunc
+	hostname string
+	observer Observer
+	log      *slog.Logger
+	now      func() time.Time
+	turns    *Turns
+
+	policy   atomic.Pointer[sources.Policy]
+	stopping atomic.Bool
+
+	mu      sync.Mutex
+	clients map[string]*client // by thumbprint of the session key
+	lives   map[string]*live   // by session id
+}
+
+// client is one holder of a session key.
+type client struct {
+	key     jwtauth.PublicKey
+	window  jwtauth.Window
+	session *shell.Session
+}
+
+// live is what a session is asked again with when policy changes.
+type live struct {
+	session *shell.Session
+	request sources.Request
+	uid     uint32
+	kids    []string
+}
+
+var _ Handler = (*Broker)(nil)
+
+// New returns a broker that is ready to handle calls.
+func New(c Config) (*Broker, error) {
+	if c.HostKey == nil || c.Guard == nil || c.Registry == nil || c.Policy == nil || c.Start == nil {
+		return nil, errors.New("broker: host key, guard, registry, policy and start are required")
+	}
+	b := &Broker{
+		host: c.HostKey, hostID: c.HostKey.PublicKey().Thumbprint(),
+		guard: c.Guard, sessions: c.Registry, start: c.Start,
+		hostname: c.Host, observer: c.Observer, log: c.Log, now: c.Now,
+		turns:   NewTurns(runtime.GOMAXPROCS(0)+1, 1),
+		clients: make(map[string]*client), lives: make(map[string]*live),
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	if b.now == nil {
+		b.now = time.Now
+	}
+	b.policy.Store(c.Policy)
+	return b, nil
+}
+
+// Policy returns the policy in force.
+func (b *Broker) Policy() *sources.Policy { return b.policy.Load() }
+
+func (b *Broker) observe(e shell.Event) {
+	if b.observer == nil {
+		return
+	}
+	if e.Time.IsZero() {
+		e.Time = b.now()
+	}
+	b.observer.Observe(e)
+}
+
+// Stop refuses new sessions, tells every live one that the agent is stopping,
+// hangs them up, and waits until they have ended or ctx is done.
+func (b *Broker) Stop(ctx context.Context) error {
+	b.stopping.Store(true)
+	b.sessions.HangUpAll("the agent is stopping")
+	return b.sessions.Wait(ctx)
+}

@@ -1,0 +1,150 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"shellagent/jwtauth"
+	"shellagent/shell"
+	"shellagent/sources"
+)
+
+// open starts the session that the token's session key names, or attaches to
+// it when an earlier answer to the same open was lost.
+func (b *Broker) open(ctx context.Context, call *shell.Call, who *caller, source string, body []byte, began time.Time) (*shell.Reply, error) {
+	if b.stopping.Load() {
+		return nil, shell.Deny(shell.ReasonStopping, nil)
+	}
+	var req shell.OpenRequest
+	if err := decode(body, &req); err != nil {
+		return nil, shell.Deny(shell.ReasonOpenRequest, err)
+	}
+	if err := req.Validate(); err != nil {
+		return nil, &shell.Denied{Reason: shell.ReasonOpenRequest, Err: err, Public: "the open request is not valid: " + err.Error()}
+	}
+	key := who.token.Claims.Session
+	if _, listed := who.policy.Key(key.Thumbprint()); listed {
+		return nil, shell.Deny(shell.ReasonClaims, errors.New("cnf is a listed key: a session key must be fresh"))
+	}
+	ask := sources.Request{
+		Source: source, Key: who.key, Vouched: who.vouched, Claims: who.token.Claims.Map,
+		Remote: call.Remote.Addr(), Now: b.now(), Open: req,
+	}
+	s, existed, err := b.decideAndStart(ctx, call, who, ask, body, key)
+	if err != nil {
+		return nil, err
+	}
+	if !existed {
+		b.opened(s, call, began)
+	}
+	return b.stream(s, call, who, key, 0)
+}
+
+// decideAndStart asks policy and starts the program, once for a session key.
+func (b *Broker) decideAndStart(ctx context.Context, call *shell.Call, who *caller, ask sources.Request, body []byte, key jwtauth.PublicKey) (*shell.Session, bool, error) {
+	grant, err := who.policy.Decide(ctx, ask)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := b.useUp(who); err != nil {
+		return nil, false, err
+	}
+	kid := key.Thumbprint()
+	used := who.policy
+	opening := shell.Opening{
+		ID: kid, Key: who.kid, Hash: openHash(ask.Source, body),
+		Source: ask.Source, MaxSessions: grant.Limits.MaxSessions,
+	}
+	return b.sessions.Open(ctx, opening, func() (*shell.Session, error) {
+		// The session outlives the connection that asked for it.
+		p, err := b.start(context.WithoutCancel(ctx), grant, ask.Open, call.Remote)
+		if err != nil {
+			var denied *shell.Denied
+			if errors.As(err, &denied) {
+				return nil, err
+			}
+			return nil, shell.Deny(shell.ReasonStart, err)
+		}
+		s := shell.NewSession(shell.SessionConfig{
+			ID: kid, Grant: grant, Request: ask.Open, Remote: call.Remote.Addr(),
+			SessionKey: kid, OpenHash: opening.Hash, OnEvent: b.sessionEvent, Now: b.now,
+		}, p)
+		b.admit(s, ask, used, key)
+		return s, nil
+	})
+}
+
+// openHash tells a repeated open from another one with the same session key.
+func openHash(source string, body []byte) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n", source)
+	h.Write(body)
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+// admit makes the session known to requests and to policy, and forgets it when
+// it is gone.
+func (b *Broker) admit(s *shell.Session, ask sources.Request, used *sources.Policy, key jwtauth.PublicKey) {
+	kid := key.Thumbprint()
+	ask.Again = true
+	l := &live{session: s, request: ask, uid: s.Grant().Credential.UID, kids: []string{kid}}
+	b.mu.Lock()
+	b.lives[s.ID()] = l
+	b.clients[kid] = &client{key: key, session: s}
+	b.mu.Unlock()
+	go func() {
+		<-s.Gone()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.lives, s.ID())
+		for _, kid := range l.kids {
+			delete(b.clients, kid)
+		}
+	}()
+	// A policy that came into force since then has not seen this session.
+	if p := b.Policy(); p != used {
+		b.askAgain(context.Background(), p, l)
+	}
+}
+
+func (b *Broker) opened(s *shell.Session, call *shell.Call, began time.Time) {
+	g := s.Grant()
+	took := b.now().Sub(began)
+	b.logger(s).Info("session opened", "user", g.Credential.User, "argv", g.Argv, "remote", call.Remote, "label", g.Label, "took", took)
+	b.observe(shell.Event{
+		Kind: shell.EventOpened, Session: s.ID(), Source: g.Source, Subject: g.Subject, Key: g.Key,
+		User: g.Credential.User, UID: g.Credential.UID, Remote: call.Remote.Addr(), Duration: took,
+	})
+}
+
+// sessionEvent passes on what a session tells of itself, and logs its ends.
+func (b *Broker) sessionEvent(e shell.Event) {
+	b.observe(e)
+	log := b.log.With("session", e.Session, "source", e.Source, "subject", e.Subject, "key", e.Key)
+	switch e.Kind {
+	case shell.EventEnded:
+		log.Info("session ended", "user", e.User, "code", e.Exit.Code, "signal", e.Exit.Signal, "reason", e.Exit.Reason,
+			"lasted", e.Duration, "input", e.Input, "output", e.Output)
+	case shell.EventAttached:
+		log.Debug("client attached", "remote", e.Remote)
+	case shell.EventDetached:
+		log.Debug("client detached", "remote", e.Remote)
+	}
+}
+
+func (b *Broker) logger(s *shell.Session) *slog.Logger {
+	g := s.Grant()
+	return b.log.With("session", s.ID(), "source", g.Source, "subject", g.Subject, "key", g.Key)
+}
+
+// decode reads a request's JSON: one value, no unknown or doubled names.
+func decode(body []byte, v any) error {
+	return json.Unmarshal(body, v, json.RejectUnknownMembers(true))
+}

@@ -1,0 +1,165 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"shellagent/jwtauth"
+	"shellagent/shell"
+)
+
+// stdin hands input to the session's program.
+func (b *Broker) stdin(ctx context.Context, who *caller, body []byte, began time.Time) (*shell.Reply, error) {
+	in, err := shell.ParseStdin(body)
+	if err != nil {
+		return nil, shell.Deny(shell.ReasonBody, err)
+	}
+	s := who.client.session
+	next, err := s.Stdin(ctx, who.kid, in)
+	if err != nil {
+		return nil, err
+	}
+	g := s.Grant()
+	b.observe(shell.Event{
+		Kind: shell.EventStdin, Source: g.Source, Subject: g.Subject,
+		Duration: b.now().Sub(began), Input: uint64(len(in.Data)),
+	})
+	return &shell.Reply{Status: 200, Body: appendNext(nil, next)}, nil
+}
+
+// control resizes, signals, acknowledges or closes.
+func (b *Broker) control(ctx context.Context, who *caller, body []byte) (*shell.Reply, error) {
+	var req shell.ControlRequest
+	if err := decode(body, &req); err != nil {
+		return nil, shell.Deny(shell.ReasonBody, err)
+	}
+	if err := req.Validate(); err != nil {
+		return nil, &shell.Denied{Reason: shell.ReasonBody, Err: err, Public: "the control request is not valid: " + err.Error()}
+	}
+	s := who.client.session
+	if err := s.Control(ctx, who.kid, req); err != nil {
+		return nil, err
+	}
+	return &shell.Reply{Status: 200, Body: appendNext(nil, s.StdinNext())}, nil
+}
+
+// resume goes on with a stream after its connection was lost.
+func (b *Broker) resume(call *shell.Call, who *caller, from uint64) (*shell.Reply, error) {
+	return b.stream(who.client.session, call, who, who.client.key, from)
+}
+
+// stream attaches the holder of a session key and answers with the frames from
+// the given output offset on, the host-signed session frame first.
+func (b *Broker) stream(s *shell.Session, call *shell.Call, who *caller, key jwtauth.PublicKey, from uint64) (*shell.Reply, error) {
+	st, err := s.Attach(key.Thumbprint(), call.Remote.Addr(), from)
+	if err != nil {
+		return nil, err
+	}
+	return b.streamReply(s, st, who, key)
+}
+
+func (b *Broker) streamReply(s *shell.Session, st *shell.Stream, who *caller, key jwtauth.PublicKey) (*shell.Reply, error) {
+	first, err := b.sessionFrame(s, st, who, key)
+	if err != nil {
+		st.Close()
+		return nil, shell.Deny(shell.ReasonInternal, err)
+	}
+	return &shell.Reply{Status: 200, Stream: newFrameReader(first, st)}, nil
+}
+
+// attach takes a session over with a new session key: its owner comes back
+// from another terminal or another machine.
+func (b *Broker) attach(call *shell.Call, who *caller, id string) (*shell.Reply, error) {
+	l, err := b.owned(who, id)
+	if err != nil {
+		return nil, err
+	}
+	key := who.token.Claims.Session
+	kid := key.Thumbprint()
+	b.mu.Lock()
+	_, used := b.clients[kid]
+	_, alive := b.lives[id]
+	switch {
+	case used:
+		b.mu.Unlock()
+		return nil, shell.Deny(shell.ReasonSessionConflict, errors.New("cnf is in use"))
+	case !alive:
+		b.mu.Unlock()
+		return nil, shell.Deny(shell.ReasonSessionUnknown, nil)
+	case len(l.kids) >= maxKids:
+		delete(b.clients, l.kids[0])
+		l.kids = l.kids[1:]
+	}
+	b.clients[kid] = &client{key: key, session: l.session}
+	l.kids = append(l.kids, kid)
+	b.mu.Unlock()
+	st, err := l.session.TakeOver(kid, call.Remote.Addr())
+	if err != nil {
+		return nil, err
+	}
+	b.logger(l.session).Info("session taken over", "remote", call.Remote)
+	return b.streamReply(l.session, st, who, key)
+}
+
+// maxKids bounds the session keys of one session that are still told that
+// another client has taken it over.
+const maxKids = 8
+
+// owned finds a session of the caller's own. Somebody else's looks like none.
+func (b *Broker) owned(who *caller, id string) (*live, error) {
+	b.mu.Lock()
+	l, ok := b.lives[id]
+	b.mu.Unlock()
+	if !ok {
+		return nil, shell.Deny(shell.ReasonSessionUnknown, nil)
+	}
+	if l.session.Grant().Key != who.kid {
+		return nil, shell.Deny(shell.ReasonSessionOwner, errors.New("the session was opened with another key"))
+	}
+	return l, nil
+}
+
+// list answers with the caller's own sessions.
+func (b *Broker) list(who *caller) (*shell.Reply, error) {
+	found := b.sessions.List(func(s *shell.Session) bool { return s.Grant().Key == who.kid })
+	out := struct {
+		Version  int                    `json:"version"`
+		Sessions []shell.SessionSummary `json:"sessions"`
+	}{Version: 1, Sessions: make([]shell.SessionSummary, 0, len(found))}
+	for _, s := range found {
+		out.Sessions = append(out.Sessions, s.Summary())
+	}
+	return answer(out)
+}
+
+// kill ends one of the caller's own sessions.
+func (b *Broker) kill(who *caller, id string) (*shell.Reply, error) {
+	l, err := b.owned(who, id)
+	if err != nil {
+		return nil, err
+	}
+	l.session.HangUp("killed by its owner")
+	return answer(struct {
+		Ended bool `json:"ended"`
+	}{true})
+}
+
+// sessionFrame proves to the client which agent answers and to which token.
+func (b *Broker) sessionFrame(s *shell.Session, st *shell.Stream, who *caller, key jwtauth.PublicKey) (shell.Frame, error) {
+	g := s.Grant()
+	now := jwtauth.NumericDateOf(b.now())
+	token, err := jwtauth.Sign(context.Background(), b.host, jwtauth.TypeHost, jwtauth.Claims{
+		IssuedAt: now, Expires: now + 5000, Audience: key.Thumbprint(),
+		SessionID: s.ID(), OpenHash: who.token.Hash(),
+	})
+	if err != nil {
+		return shell.Frame{}, err
+	}
+	data, err := marshal(shell.SessionInfo{
+		ID: s.ID(), Token: token, From: st.From(), Stdin: s.StdinNext(),
+		Linger: int64(g.Limits.Linger / time.Millisecond), Terminal: s.Request().Terminal != nil,
+		Source: g.Source, User: g.Credential.User, Host: b.hostname,
+	})
+	return shell.Frame{Type: shell.FrameSession, End: st.From(), Data: data}, err
+}

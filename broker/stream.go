@@ -1,0 +1,89 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"strconv"
+
+	"shellagent/shell"
+)
+
+// frameReader yields a session's stream in the binary encoding: the session
+// frame first, then what the stream has, a whole frame per Read where p has
+// room for it.
+type frameReader struct {
+	stream *shell.Stream
+	ctx    context.Context
+	cancel context.CancelFunc
+	rest   []byte // encoded, not yet read
+	spare  []byte // for a p too small to hold a frame
+}
+
+// frameRoom is the smallest p that is filled directly: below it a frame's
+// header would cost more than its data.
+const frameRoom = shell.FrameHeaderSize + 512
+
+func newFrameReader(first shell.Frame, st *shell.Stream) *frameReader {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &frameReader{stream: st, ctx: ctx, cancel: cancel, rest: shell.AppendFrame(nil, first)}
+}
+
+var _ io.ReadCloser = (*frameReader)(nil)
+
+// Read blocks until the session has something to say. It returns io.EOF after
+// the exit was acknowledged or when the stream was replaced by a newer one.
+func (r *frameReader) Read(p []byte) (int, error) {
+	if len(r.rest) > 0 {
+		n := copy(p, r.rest)
+		r.rest = r.rest[n:]
+		return n, nil
+	}
+	if len(p) >= frameRoom {
+		return r.fill(p)
+	}
+	if r.spare == nil {
+		r.spare = make([]byte, frameRoom)
+	}
+	n, err := r.fill(r.spare)
+	r.rest = r.spare[:n]
+	n = copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, err
+}
+
+// fill puts one frame into p: its data where it belongs, then its header.
+func (r *frameReader) fill(p []byte) (int, error) {
+	f, err := r.stream.Next(r.ctx, p[shell.FrameHeaderSize:])
+	if err != nil {
+		return 0, err
+	}
+	if len(f.Data) > len(p)-shell.FrameHeaderSize {
+		r.rest = shell.AppendFrame(nil, f)
+		n := copy(p, r.rest)
+		r.rest = r.rest[n:]
+		return n, nil
+	}
+	copy(p[shell.FrameHeaderSize:], f.Data)
+	shell.AppendFrameHeader(p[:0], f.Type, len(f.Data), f.End)
+	return shell.FrameHeaderSize + len(f.Data), nil
+}
+
+// OnEnd passes on [shell.Stream.OnEnd]: whoever writes what was read here to a
+// peer that does not read gives up then.
+func (r *frameReader) OnEnd(f func()) { r.stream.OnEnd(f) }
+
+// Close says that the connection is gone; the session becomes detached.
+func (r *frameReader) Close() error {
+	r.cancel()
+	r.stream.Close()
+	return nil
+}
+
+func marshal(v any) ([]byte, error) { return json.Marshal(v) }
+
+// appendNext is the answer to input, made by hand because a keystroke waits for it.
+func appendNext(dst []byte, next uint64) []byte {
+	dst = append(dst, `{"next":`...)
+	return append(strconv.AppendUint(dst, next, 10), '}')
+}

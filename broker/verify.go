@@ -1,0 +1,132 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"shellagent/jwtauth"
+	"shellagent/shell"
+	"shellagent/sources"
+)
+
+// caller is who a call turned out to be. It grows as the call is verified, so
+// that a refusal's log line can say what was known at that point.
+type caller struct {
+	token  *jwtauth.Token
+	key    jwtauth.PublicKey
+	kid    string
+	client *client // request tokens only
+	policy *sources.Policy
+	source string
+	// vouched is what a verify command said of a key that is not listed for source.
+	vouched *sources.Voucher
+}
+
+// bodies are kept for stdin requests: most are a keystroke, and a bulk upload
+// sends many of the same size.
+var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// verifySignature finds the key that the token names and checks the signature
+// over its raw bytes. Nothing of the payload is decoded before that holds, but
+// for a source with verify commands: see vouch.
+func (b *Broker) verifySignature(ctx context.Context, call *shell.Call, u jwtauth.Unverified, who *caller) error {
+	who.kid = u.Kid
+	if u.Type == jwtauth.TypeIdentity {
+		who.policy = b.Policy()
+		if err := b.vouch(ctx, call, u, who); err != nil {
+			return err
+		}
+	}
+	c, urgent := b.client(u.Kid)
+	if err := b.turns.Take(ctx, call.Remote.Addr(), urgent); err != nil {
+		return shell.Deny(shell.ReasonUnavailable, err)
+	}
+	defer b.turns.Done()
+	switch {
+	case u.Type == jwtauth.TypeRequest && urgent:
+		who.client, who.key = c, c.key
+	case u.Type == jwtauth.TypeRequest:
+		jwtauth.VerifyDummy(u)
+		return shell.Deny(shell.ReasonSessionUnknown, errors.New("no session has this key"))
+	case who.vouched != nil:
+		who.key = who.vouched.Key
+	case u.Type == jwtauth.TypeIdentity:
+		key, ok := who.policy.Key(u.Kid)
+		if !ok {
+			jwtauth.VerifyDummy(u)
+			return shell.Deny(shell.ReasonUnknownKey, fmt.Errorf("no entry has the key %s", u.Kid))
+		}
+		who.key = key
+	default:
+		return shell.Deny(shell.ReasonTokenType, fmt.Errorf("type %q opens nothing here", u.Type))
+	}
+	token, err := u.Verify(who.key)
+	if err != nil {
+		return err
+	}
+	who.token = token
+	return nil
+}
+
+// verifyBinding checks that a verified token is fresh, is for this agent, and
+// is for exactly this request. The body it read is valid until release is called.
+func (b *Broker) verifyBinding(call *shell.Call, r route, who *caller) (body []byte, release func(), err error) {
+	release = func() {}
+	if err := b.checkToken(who.token, r); err != nil {
+		return nil, release, err
+	}
+	if call.Size > r.body {
+		return nil, release, shell.Deny(shell.ReasonBodyTooLarge, fmt.Errorf("%d bytes, at most %d", call.Size, r.body))
+	}
+	buf := bodies.Get().(*[]byte)
+	release = func() { bodies.Put(buf) }
+	if cap(*buf) < call.Size {
+		*buf = make([]byte, call.Size)
+	}
+	body = (*buf)[:call.Size]
+	if call.Size > 0 {
+		if _, err := io.ReadFull(call.Body, body); err != nil {
+			return nil, release, shell.Deny(shell.ReasonMalformed, fmt.Errorf("body: %w", err))
+		}
+	}
+	return body, release, who.token.CheckRequest(call.Method, call.Target, sha256.Sum256(body))
+}
+
+// checkToken is what can be said of a token before the body is there, which a
+// slow one must not make stale.
+func (b *Broker) checkToken(t *jwtauth.Token, r route) error {
+	if r.identity() != (t.Type == jwtauth.TypeIdentity) {
+		return shell.Deny(shell.ReasonTokenType, fmt.Errorf("%s is not for this path", t.Type))
+	}
+	if t.Type == jwtauth.TypeIdentity {
+		if err := t.CheckAudience(b.hostID); err != nil {
+			return err
+		}
+	}
+	return b.guard.Fresh(t)
+}
+
+// useUp takes the token for good. For an identity token that is after policy
+// agreed, so that nobody without a right fills the memory of used ones.
+func (b *Broker) useUp(who *caller) error {
+	if who.client != nil {
+		if err := who.client.window.Accept(who.token.Counter()); err != nil {
+			return err
+		}
+		if who.token.Claims.Nonce == "" {
+			return nil
+		}
+	}
+	return b.guard.Consume(who.token)
+}
+
+func (b *Broker) client(kid string) (*client, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c, ok := b.clients[kid]
+	return c, ok
+}

@@ -1,0 +1,55 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+
+	"shellagent/jwtauth"
+	"shellagent/shell"
+)
+
+// vouch asks the verify commands of a source about a key that is not listed for
+// it. A command costs a process before anybody is known, so what would be
+// refused anyhow is refused first: by form, audience, time and request, which
+// are read from the token before its signature can be checked. The signature is
+// checked afterwards with the key that the command named.
+func (b *Broker) vouch(ctx context.Context, call *shell.Call, u jwtauth.Unverified, who *caller) error {
+	r, denied := parseRoute(call.Method, call.Target)
+	if denied != nil || r.action != actOpen || who.policy.Lists(r.name, u.Kid) || !who.policy.Vouches(r.name) {
+		return nil // whatever is wrong with it is found where all is
+	}
+	who.source = r.name
+	if err := b.turns.Take(ctx, call.Remote.Addr(), false); err != nil {
+		return shell.Deny(shell.ReasonUnavailable, err)
+	}
+	err := b.plausible(call, u, r)
+	b.turns.Done()
+	if err != nil {
+		return err
+	}
+	who.vouched, err = who.policy.UnknownKey(ctx, r.name, call.Token, u.Kid, call.Remote.Addr())
+	return err
+}
+
+// plausible makes the checks of verifyBinding on the token's word alone.
+func (b *Broker) plausible(call *shell.Call, u jwtauth.Unverified, r route) error {
+	t, err := u.Unproven()
+	if err != nil {
+		return err
+	}
+	if err := b.checkToken(t, r); err != nil {
+		return err
+	}
+	if call.Size > maxInline {
+		return shell.Deny(shell.ReasonBodyTooLarge, errors.New("a key that is not listed opens with at most 16 KiB"))
+	}
+	body := make([]byte, call.Size)
+	if _, err := io.ReadFull(call.Body, body); err != nil {
+		return shell.Deny(shell.ReasonMalformed, err)
+	}
+	call.Body = bytes.NewReader(body)
+	return t.CheckRequest(call.Method, call.Target, sha256.Sum256(body))
+}

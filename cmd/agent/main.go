@@ -1,0 +1,20 @@
+// Command agent is Shell Agent: the agent on a host and the client in one
+// binary.
+package main
+
+import (
+	"os"
+
+	"shellagent/internal/agent"
+	"shellagent/internal/cli"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	return cli.Run(os.Args[1:], cli.Program{
+		Name:  "agent",
+		Short: "a shell on any host over plain HTTPS",
+		More:  agent.Commands(),
+	})
+}
