@@ -62,7 +62,8 @@ func TestFrontHasNoPrivileges(t *testing.T) {
 	}
 	for _, e := range entries {
 		to, err := os.Readlink(filepath.Join(dir, e.Name()))
-		if err == nil && strings.HasPrefix(to, "/") && to != "/dev/null" {
+		// Go's runtime reads its CPU limit from the cgroup, and keeps that open.
+		if err == nil && strings.HasPrefix(to, "/") && to != "/dev/null" && !strings.HasPrefix(to, "/sys/fs/cgroup/") {
 			t.Errorf("the front has %s open as descriptor %s", to, e.Name())
 		}
 	}

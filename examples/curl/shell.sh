@@ -14,7 +14,7 @@ address=$1 source=$2 key=$3 host=$4
 base=https://shellagent:${address##*:}
 
 tmp=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$tmp"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || :; rm -rf "$tmp"' EXIT
 trap 'exit 255' INT TERM HUP
 die() { echo "shell.sh: $*" >&2; exit 255; }
 
