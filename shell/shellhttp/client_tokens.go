@@ -45,7 +45,7 @@ type sessionKey struct {
 
 // newSessionKey makes the key of one session. It never leaves this process.
 func newSessionKey() (*sessionKey, error) {
-	key, err := jwtauth.GeneratePrivateKey()
+	key, err := typeableKey()
 	if err != nil {
 		return nil, fmt.Errorf("session key: %w", err)
 	}
@@ -99,4 +99,15 @@ func (k *sessionKey) checkSession(host jwtauth.PublicKey, sentToken string, f sh
 		return info, nil
 	}
 	return info, fmt.Errorf("%w: %w", ErrHost, err)
+}
+
+// typeableKey makes a key whose thumbprint, the session's id, does not begin
+// with a dash: a person types it after a command, where it would be an option.
+func typeableKey() (*jwtauth.PrivateKey, error) {
+	for {
+		key, err := jwtauth.GeneratePrivateKey()
+		if err != nil || key.PublicKey().Thumbprint()[0] != '-' {
+			return key, err
+		}
+	}
 }
