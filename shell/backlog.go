@@ -13,6 +13,8 @@ const (
 	// RedrawTail is how much acknowledged output is kept for the screen of a
 	// client that attaches later, in bytes.
 	RedrawTail = 256 << 10
+
+	maxRetired = 16 // segments
 )
 
 // Backlog is a session's output by offset, kept from the smallest offset that
@@ -214,7 +216,11 @@ func (b *Backlog) release(n int) {
 		case g == b.lent:
 			// The program's reader still writes into it: never to be reused.
 		case b.copying > 0:
-			b.retired = append(b.retired, g)
+			// Cursors that take turns might never all be done at once; what is
+			// not retired is the garbage collector's.
+			if len(b.retired) < maxRetired {
+				b.retired = append(b.retired, g)
+			}
 		default:
 			g.recycle()
 		}

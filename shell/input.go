@@ -1,5 +1,7 @@
 package shell
 
+import "slices"
+
 // maxInput is how many bytes of input wait for a program that does not read.
 const maxInput = 256 << 10
 
@@ -17,8 +19,8 @@ type input struct {
 	feeding bool // a goroutine is writing
 	shut    bool // the program was told the end
 	broken  bool // the program does not read any more
-	placing int  // calls that wait for room for their bytes
 
+	waiting []uint64      // offsets of the requests that wait for room or their turn
 	changed chan struct{} // closed at the next change; nil when nobody waits
 }
 
@@ -94,6 +96,22 @@ func (in *input) discard() {
 func forget(g *segment) {
 	clear(g.buf[:g.n])
 	g.recycle()
+}
+
+// wait notes a request that waits.
+func (in *input) wait(offset uint64) { in.waiting = append(in.waiting, offset) }
+
+// unwait forgets a request that waited, and lets later ones look whether it is
+// their turn.
+func (in *input) unwait(offset uint64) {
+	i := slices.Index(in.waiting, offset)
+	in.waiting = slices.Delete(in.waiting, i, i+1)
+	in.notify()
+}
+
+// follows says whether a request waits that comes before the offset.
+func (in *input) follows(offset uint64) bool {
+	return slices.ContainsFunc(in.waiting, func(o uint64) bool { return o < offset })
 }
 
 // end wakes whoever waits, because the session ended. A writer in the middle of

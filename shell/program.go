@@ -22,7 +22,8 @@ type Program interface {
 	// Resize sets the size of the terminal. Without a pty it does nothing.
 	Resize(Winsize) error
 	// Signal sends a signal, named without SIG, to the foreground process
-	// group of the pty, else to the program's process group.
+	// group of the pty, else to the program's process group. The error is
+	// os.ErrProcessDone when there is none any more.
 	Signal(name string) error
 	// Wait blocks until the program itself has ended and was reaped. It is
 	// called once.

@@ -26,9 +26,13 @@ type SessionConfig struct {
 	Backlog int
 	// Grace is what a program has between HUP and KILL; 0 means 5 seconds.
 	Grace time.Duration
-	// OnEvent is told the session's facts, or is nil. It is called from many
-	// goroutines, without a lock held, and must not block.
+	// OnEvent is told EventAttached, EventDetached, EventOutput and EventEnded,
+	// or is nil. It is called from many goroutines, without a lock held, and
+	// must not block.
 	OnEvent func(Event)
+	// OnGone is called once, when [Session.Gone] is closed, or is nil: a
+	// goroutine that waits for that need not exist. It must not block.
+	OnGone func()
 	// Now is the wall clock of events and summaries, nil for time.Now. Limits
 	// go by the monotonic clock.
 	Now func() time.Time
@@ -144,6 +148,9 @@ func (s *Session) unlock() {
 	}
 	if after.drop {
 		close(s.gone)
+		if s.cfg.OnGone != nil {
+			s.cfg.OnGone()
+		}
 	}
 	if owner == nil {
 		return

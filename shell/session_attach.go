@@ -189,8 +189,8 @@ func (s *Session) Notify(n Notice) {
 }
 
 func (s *Session) notify(n Notice) {
-	if s.dropped {
-		return
+	if s.ended {
+		return // the exit says it all, and nothing comes after it
 	}
 	if len(s.notices) == maxNotices {
 		s.notices = slices.Delete(s.notices, 0, 1)

@@ -88,7 +88,7 @@ func (s *Session) passLinger(a *alarm) {
 	if s.stream != nil || s.isHungUp() {
 		return
 	}
-	from, linger := later(s.detachedAt, s.lastHeard), s.grant.Limits.Linger
+	from, linger := latest(s.detachedAt, s.lastHeard), s.grant.Limits.Linger
 	if !s.attachedOnce {
 		linger = max(linger, silence)
 	}
@@ -102,7 +102,7 @@ func (s *Session) passIdle(a *alarm) {
 	if limit <= 0 || s.isHungUp() {
 		return
 	}
-	last := later(s.lastInput, s.started.Add(time.Duration(s.lastOutput.Load())))
+	last := latest(s.lastInput, s.started.Add(time.Duration(s.lastOutput.Load())))
 	if a.at(last.Add(limit)) {
 		s.notify(Notice{Code: "idle", Text: fmt.Sprintf("this session ends: nothing was typed or shown for %v", limit)})
 		s.hangUp("idle timeout")
@@ -139,7 +139,7 @@ func (s *Session) skipWarnings() {
 	}
 }
 
-func later(a, b time.Time) time.Time {
+func latest(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return b
 	}

@@ -2,7 +2,9 @@ package shell
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -76,7 +78,7 @@ func (s *Session) signal(ctx context.Context, kid string, sig SignalRequest) err
 	s.unlock()
 	err := s.program.Signal(sig.Name)
 	s.mu.Lock()
-	if err != nil && !s.ended {
+	if err != nil && !errors.Is(err, os.ErrProcessDone) && !s.ended {
 		return Deny(ReasonInternal, fmt.Errorf("signal %s: %w", sig.Name, err))
 	}
 	return nil

@@ -39,61 +39,40 @@ func (e *OffsetError) Error() string {
 // waits for its turn. The program's input being closed is not an error; what is
 // sent then goes nowhere, as into a pipe that nobody reads.
 func (s *Session) Stdin(ctx context.Context, kid string, in Stdin) (next uint64, err error) {
-	begin := time.Now()
 	s.mu.Lock()
-	var taken int
-	if err = s.hear(kid, in.Ack, begin); err == nil && (len(in.Data) > 0 || in.EOF) {
-		taken, err = s.takeInput(ctx, kid, in)
+	defer s.unlock()
+	if err = s.hear(kid, in.Ack, time.Now()); err == nil && (len(in.Data) > 0 || in.EOF) {
+		err = s.takeInput(ctx, kid, in)
 	}
-	next = s.input.next
-	s.unlock()
-	if taken > 0 && s.cfg.OnEvent != nil {
-		s.emit(Event{
-			Kind: EventStdin, Source: s.cfg.Grant.Source, Subject: s.cfg.Grant.Subject,
-			Duration: time.Since(begin), Input: uint64(taken),
-		})
-	}
-	return next, err
+	return s.input.next, err
 }
 
 // takeInput is Stdin after the ack. It holds the lock except while it waits.
-func (s *Session) takeInput(ctx context.Context, kid string, in Stdin) (taken int, err error) {
+func (s *Session) takeInput(ctx context.Context, kid string, in Stdin) error {
 	var patience *time.Timer
-	placing := false
-	defer func() {
-		if patience != nil {
-			patience.Stop()
-		}
-		if placing {
-			s.input.placing--
-			s.input.notify() // later requests look whether it is their turn
-		}
-	}()
 	for {
 		if err := s.inputError(in); err != nil {
-			return taken, err
+			return err
 		}
 		if in.Offset <= s.input.next {
-			n, all := s.placeInput(in)
-			if taken += n; all {
-				return taken, nil
-			}
-			if !placing {
-				placing = true
-				s.input.placing++
+			if s.placeInput(in) {
+				return nil
 			}
 		}
 		if patience == nil {
 			patience = time.NewTimer(stdinPatience)
+			defer patience.Stop()
+			s.input.wait(in.Offset)
+			defer s.input.unwait(in.Offset)
 		}
 		if !s.awaitInput(ctx, patience.C) {
 			if in.Offset > s.input.next {
-				err = s.gap()
+				return s.gap()
 			}
-			return taken, err
+			return nil
 		}
 		if err := s.owns(kid); err != nil {
-			return taken, err
+			return err
 		}
 	}
 }
@@ -108,7 +87,7 @@ func (s *Session) inputError(in Stdin) error {
 		return Deny(ReasonBody, fmt.Errorf("input after its end at offset %d", s.input.next))
 	case in.EOF && end < s.input.next:
 		return Deny(ReasonBody, fmt.Errorf("end of input at offset %d, but %d bytes were taken", end, s.input.next))
-	case in.Offset > s.input.next && s.input.placing == 0:
+	case in.Offset > s.input.next && !s.input.follows(in.Offset):
 		return s.gap()
 	}
 	return nil
@@ -123,9 +102,9 @@ func (s *Session) gap() error {
 }
 
 // placeInput queues what is new and has room; all says that nothing is left.
-func (s *Session) placeInput(in Stdin) (n int, all bool) {
+func (s *Session) placeInput(in Stdin) (all bool) {
 	data := in.Data[min(s.input.next-in.Offset, uint64(len(in.Data))):]
-	n = s.input.push(data)
+	n := s.input.push(data)
 	if all = n == len(data); all && in.EOF {
 		s.input.eof = true
 	}
@@ -136,7 +115,7 @@ func (s *Session) placeInput(in Stdin) (n int, all bool) {
 		s.feedMore()
 		s.input.notify()
 	}
-	return n, all
+	return all
 }
 
 // feedMore starts the writer if there is something for it to do.

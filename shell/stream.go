@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"math/rand/v2"
@@ -16,7 +17,8 @@ type Stream struct {
 	from    uint64
 	stdin   uint64
 
-	due      atomic.Uint32 // what Next must look at before output
+	due  atomic.Uint32 // what Next must look at before output
+	exit *Frame        // taken when there was something to be told before it
 
 	// Under the session's lock.
 	farewell []byte
@@ -48,8 +50,17 @@ func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 				return f, err
 			}
 		}
+		if st.exit != nil {
+			f := *st.exit
+			st.exit = nil
+			return f, nil
+		}
 		f, ok, err := st.cursor.take(buf)
 		switch {
+		case ok && f.Type == FrameExit && st.due.Load() != 0:
+			f.Data = bytes.Clone(f.Data)
+			st.exit = &f
+			continue
 		case ok:
 			st.session.handed(f)
 			return f, nil
@@ -73,6 +84,9 @@ func (st *Stream) interjection(buf []byte) (Frame, bool, error) {
 	s.mu.Lock()
 	defer s.unlock()
 	end := st.cursor.position()
+	if st.exit != nil {
+		end--
+	}
 	due := st.due.Load()
 	switch {
 	case st.farewell != nil:
