@@ -283,7 +283,9 @@ func TestUnfaithfulStreams(t *testing.T) {
 		"longer":  func(f shell.Frame) []shell.Frame { f.Data = append(f.Data, 'x'); return one(f) },
 		"moved":   func(f shell.Frame) []shell.Frame { f.End++; return one(f) },
 		"gap":     func(f shell.Frame) []shell.Frame { return one(shell.Frame{Type: shell.FrameGap, End: f.End}) },
-		"session": func(f shell.Frame) []shell.Frame { return one(shell.Frame{Type: shell.FrameSession, Data: []byte("{}")}) },
+		"session": func(f shell.Frame) []shell.Frame {
+			return one(shell.Frame{Type: shell.FrameSession, Data: []byte("{}")})
+		},
 	} {
 		for encName, enc := range encodings {
 			t.Run(name+" "+encName, func(t *testing.T) {
