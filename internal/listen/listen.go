@@ -1,9 +1,11 @@
 package listen
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -16,7 +18,8 @@ import (
 const MaxAddresses = 16
 
 // Open returns a listening socket for every address, which is "HOST:PORT" with
-// a host that may be empty for every address of the host, IPv6 and IPv4. When
+// a host that may be empty for every address of the host, IPv6 and IPv4;
+// 0.0.0.0 is every IPv4 address and [::] every IPv6 address alone. When
 // systemd passed sockets (LISTEN_FDS, sd_listen_fds(3)) those are returned
 // instead and the addresses are ignored. The error names the address and what
 // to do.
@@ -58,11 +61,13 @@ func open(address string) (*net.TCPListener, error) {
 	if err := Check(address); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", address)
+	host, port, _ := net.SplitHostPort(address)
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false) // sessions resume by themselves: one kind of socket is enough
+	l, err := lc.Listen(context.Background(), network(host), address)
 	if err == nil {
 		return l.(*net.TCPListener), nil
 	}
-	_, port, _ := net.SplitHostPort(address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("listen on %s: another program has this port: ss -ltnp 'sport = :%s' shows which: %w", address, port, err)
@@ -72,6 +77,20 @@ func open(address string) (*net.TCPListener, error) {
 		return nil, fmt.Errorf("listen on %s: this host does not have that address: ip address shows which it has: %w", address, err)
 	}
 	return nil, fmt.Errorf("listen on %s: %w", address, err)
+}
+
+// network makes an address mean exactly its family, so that 0.0.0.0 and [::]
+// can be given side by side; without a family it is both.
+func network(host string) string {
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return "tcp"
+	case addr.Is4():
+		return "tcp4"
+	default:
+		return "tcp6"
+	}
 }
 
 // inherited are the sockets that systemd passed. It takes them out of the

@@ -43,6 +43,24 @@ func TestEveryAddressIsBothFamilies(t *testing.T) {
 	}
 }
 
+func TestAnAddressIsItsFamilyAlone(t *testing.T) {
+	four, err := Open([]string{"0.0.0.0:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer four[0].Close()
+	_, port, _ := net.SplitHostPort(four[0].Addr().String())
+	if c, err := net.Dial("tcp6", "[::1]:"+port); err == nil {
+		c.Close()
+		t.Error("0.0.0.0 is reached over IPv6")
+	}
+	six, err := Open([]string{"[::]:" + port})
+	if err != nil {
+		t.Fatalf("beside 0.0.0.0: %v", err)
+	}
+	six[0].Close()
+}
+
 func TestOpenSaysWhatToDo(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
