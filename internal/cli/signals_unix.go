@@ -10,7 +10,7 @@ import (
 )
 
 // endingSignals ask the program to end in order.
-var endingSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
+var endingSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
 
 func signalNumber(s os.Signal) int {
 	if n, ok := s.(syscall.Signal); ok {
