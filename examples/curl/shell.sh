@@ -110,7 +110,7 @@ curl $tls -N -H "Authorization: Bearer $open" -H 'Content-Type: application/json
 exec 3<"$tmp/events" 4<&0
 
 event='' end=0
-while IFS= read -r line <&3; do
+while IFS= read -r line <&3 || [ -n "$line" ]; do
 	case $line in
 	'event: '*) event=${line#event: } ;;
 	'id: '*) end=${line#id: } ;;
