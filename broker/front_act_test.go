@@ -39,6 +39,7 @@ var acts = map[string]func(args []string) error{
 	"wait":      actWait,
 	"packets":   actPackets,
 	"dials":     actDials,
+	"nonsense":  actNonsense,
 	"mute":      actMute,
 	"deaf":      actDeaf,
 	"shutdown":  actShutdown,
@@ -153,6 +154,25 @@ func actDials([]string) error {
 			return err
 		}
 	}
+}
+
+// actNonsense sends something on a connection that is not a call.
+func actNonsense([]string) error {
+	link, err := NewFrontLink(control())
+	if err != nil {
+		return err
+	}
+	if _, err := link.Setup(); err != nil {
+		return err
+	}
+	go link.Run(context.Background(), FrontEvents{Leaf: func([][]byte) {}, Agent: func([]byte) {}, Drain: func(time.Duration) {}})
+	conn, err := link.Dial(context.Background())
+	if err != nil {
+		return err
+	}
+	_ = link.Ready()
+	_, _ = conn.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+	select {}
 }
 
 // actMute asks and asks, and never reads an answer.

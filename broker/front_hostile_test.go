@@ -3,10 +3,13 @@ package broker
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"encoding/hex"
 	"io"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"golang.org/x/time/rate"
@@ -41,6 +44,39 @@ func TestFrontThatSendsNonsenseIsReplaced(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestFrontThatFloodsItsBroker(t *testing.T) {
+	point := elliptic.P256().Params()
+	leaf := ecdsa.PublicKey{Curve: elliptic.P256(), X: point.Gx, Y: point.Gy}
+	request, err := leaf.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, packet := range map[string][]byte{
+		"refusals": append([]byte{byte(controlRefused)}, appendRefusals(nil, []refusals{{shell.ReasonOrigin, flooder, 1}})...),
+		"leaves":   append([]byte{byte(controlLeafRequest)}, request...),
+		"ready":    {byte(controlReady)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var packets []string
+			for range 100 {
+				packets = append(packets, hex.EncodeToString(packet))
+			}
+			w := watch(t, nil, "packets", packets...)
+			waitRestarts(t, w, 2)
+			if n := w.refused.Load(); n > 2*reportBurst+2 {
+				t.Errorf("%d refusals were counted", n)
+			}
+		})
+	}
+}
+
+func TestFrontThatBreaksItsConnection(t *testing.T) {
+	w := watch(t, nil, "nonsense")
+	waitRestarts(t, w, 2)
+	eventually(t, "the reason in the log", func() bool { return strings.Contains(w.log.String(), "call header of") })
 }
 
 func TestFrontThatHoardsConnections(t *testing.T) {
@@ -86,7 +122,8 @@ func FuzzFrontMessage(f *testing.F) {
 		}, conns: make(chan struct{}, 1)}
 		r := &frontRun{
 			front: front, serve: ctx, log: slog.New(slog.DiscardHandler), out: make(chan outgoing, 1),
-			leaves: rate.NewLimiter(rate.Inf, 1), gone: make(chan struct{}),
+			leaves: rate.NewLimiter(rate.Inf, 1), reports: rate.NewLimiter(rate.Inf, 1),
+			broken: make(chan error, 1), gone: make(chan struct{}),
 		}
 		_ = r.handle(controlKind(b[0]), b[1:])
 		close(r.gone)

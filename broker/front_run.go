@@ -19,14 +19,17 @@ import (
 	"shellagent/shell"
 )
 
-// Bounds of what a front may ask of the broker.
+// Bounds of what a front may ask of the broker. At the first it is made to
+// wait; beyond the others no honest front ever comes.
 const (
-	messageRate  = 500 // messages a second; the front then waits
+	messageRate  = 500 // messages a second
 	messageBurst = 1000
 	leafEvery    = 10 * time.Second // a leaf lives for hours
 	leafBurst    = 5
+	reportEvery  = time.Second / 2 // refusals are reported once a second
+	reportBurst  = 10
 	// sendTimeout is how long the front may leave its control socket unread.
-	sendTimeout = 5 * time.Second
+	sendTimeout = 3 * time.Second
 )
 
 // frontRun is one front from its start to its end.
@@ -38,6 +41,10 @@ type frontRun struct {
 	control *net.UnixConn
 	out     chan outgoing
 	leaves  *rate.Limiter
+	reports *rate.Limiter
+	ready   bool
+	full    sync.Once     // the lack of descriptors is logged once
+	broken  chan error    // why the front must go
 	gone    chan struct{} // closed when the child ended
 }
 
@@ -80,9 +87,10 @@ func (f *Front) start(serve context.Context) (*frontRun, error) {
 	raiseFiles(c.process.Pid, f.cfg.Setup.NoFile)
 	r := &frontRun{
 		front: f, serve: serve, child: c, control: control, out: make(chan outgoing, 16),
-		log:    f.cfg.Log.With("pid", c.process.Pid),
-		leaves: rate.NewLimiter(rate.Every(leafEvery), leafBurst),
-		gone:   make(chan struct{}),
+		log:     f.cfg.Log.With("pid", c.process.Pid),
+		leaves:  rate.NewLimiter(rate.Every(leafEvery), leafBurst),
+		reports: rate.NewLimiter(rate.Every(reportEvery), reportBurst),
+		broken:  make(chan error, 1), gone: make(chan struct{}),
 	}
 	go relayOutput(output, r.log)
 	return r, nil
@@ -91,14 +99,13 @@ func (f *Front) start(serve context.Context) (*frontRun, error) {
 // supervise feeds the front until it is gone, and says why it is.
 func (r *frontRun) supervise(ctx context.Context) error {
 	var wg sync.WaitGroup
-	broken := make(chan error, 2)
-	wg.Go(func() { broken <- r.receive() })
-	wg.Go(func() { broken <- r.send() })
+	wg.Go(func() { r.breaks(r.receive()) })
+	wg.Go(func() { r.breaks(r.send()) })
 	var why error
 	select {
 	case <-r.child.exited:
 		why = errors.New(r.child.ended())
-	case why = <-broken:
+	case why = <-r.broken:
 		// A front that breaks the rules ends now. One whose socket is closed
 		// has most likely ended by itself, and then that is what to tell.
 		if errors.Is(why, errCodec) {
@@ -126,10 +133,18 @@ func (r *frontRun) supervise(ctx context.Context) error {
 	}
 }
 
+// breaks ends the front, for the first reason that is given.
+func (r *frontRun) breaks(why error) {
+	select {
+	case r.broken <- why:
+	default:
+	}
+}
+
 // drain asks the front to finish and waits for that, within bounds.
 func (r *frontRun) drain() {
 	grace := r.front.cfg.Grace
-	late := time.NewTimer(grace + time.Second)
+	late := time.NewTimer(grace + 500*time.Millisecond)
 	defer late.Stop()
 	select {
 	case r.out <- outgoing{message: drainMessage(grace)}:
@@ -221,6 +236,10 @@ func (r *frontRun) receive() error {
 func (r *frontRun) handle(kind controlKind, payload []byte) error {
 	switch kind {
 	case controlReady:
+		if r.ready {
+			return fmt.Errorf("ready twice: %w", errCodec)
+		}
+		r.ready = true
 		r.front.everReady.Store(true)
 		if r.front.cfg.Ready != nil {
 			r.front.cfg.Ready()
@@ -231,17 +250,25 @@ func (r *frontRun) handle(kind controlKind, payload []byte) error {
 	case controlLeafRequest:
 		return r.signLeaf(payload)
 	case controlRefused:
-		all, err := decodeRefusals(payload)
-		if err != nil || r.front.cfg.Refused == nil {
-			return err
-		}
-		for _, refused := range all {
-			r.front.cfg.Refused(refused.reason, refused.remote, uint64(refused.count))
-		}
-		return nil
+		return r.refused(payload)
 	default:
 		return fmt.Errorf("control message of kind %d: %w", kind, errCodec)
 	}
+}
+
+// refused passes on refusals that the front counted.
+func (r *frontRun) refused(payload []byte) error {
+	if !r.reports.Allow() {
+		return fmt.Errorf("refusals too often: %w", errCodec)
+	}
+	all, err := decodeRefusals(payload)
+	if err != nil || r.front.cfg.Refused == nil {
+		return err
+	}
+	for _, refused := range all {
+		r.front.cfg.Refused(refused.reason, refused.remote, uint64(refused.count))
+	}
+	return nil
 }
 
 // dial gives the front a connection, or none when there are too many.
@@ -254,7 +281,7 @@ func (r *frontRun) dial() error {
 	ours, theirs, err := socketPair(unix.SOCK_STREAM)
 	if err != nil {
 		<-r.front.conns
-		r.log.Error("no connection for the front", "err", err)
+		r.full.Do(func() { r.log.Error("no connection for the front", "err", err) })
 		return r.queue(outgoing{message: []byte{byte(controlConn)}})
 	}
 	conn, err := unixConn(ours)
@@ -266,7 +293,7 @@ func (r *frontRun) dial() error {
 	r.front.serving.Go(func() {
 		defer func() { <-r.front.conns }()
 		if err := ServeConn(r.serve, conn, r.front.cfg.Handler); err != nil {
-			r.log.Warn("connection of the front ended", "err", err)
+			r.breaks(fmt.Errorf("connection: %w", err))
 		}
 	})
 	return r.queue(outgoing{message: []byte{byte(controlConn)}, file: theirs})
@@ -284,8 +311,7 @@ func (r *frontRun) signLeaf(point []byte) error {
 	case r.front.cfg.SignLeaf == nil:
 		return fmt.Errorf("leaf request, but there is a certificate: %w", errCodec)
 	case !r.leaves.Allow():
-		r.log.Warn("front asks for leaves too often")
-		return r.queue(outgoing{message: answer})
+		return fmt.Errorf("leaf requests too often: %w", errCodec)
 	}
 	chain, err := r.front.cfg.SignLeaf(key)
 	if err != nil {
