@@ -128,7 +128,7 @@ func (c *contact) signFor(ctx context.Context, q *request, body []byte) (string,
 	if err != nil {
 		return "", err
 	}
-	return jwtauth.Sign(ctx, c.keys[0].Signer, jwtauth.TypeIdentity, jwtauth.Claims{
+	return jwtauth.Sign(ctx, signer{c.keys[0]}, jwtauth.TypeIdentity, jwtauth.Claims{
 		IssuedAt:    jwtauth.NumericDateOf(time.Now()),
 		ID:          jwtauth.NewID(),
 		RequestHash: jwtauth.RequestHash(q.method, q.path, body),

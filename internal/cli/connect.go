@@ -128,8 +128,21 @@ func (c *contact) client(key targets.Identity, encoding shellhttp.Encoding) (*sh
 	c.ui.debug("sign with %s (%s)", key.Label, key.Signer.PublicKey().Thumbprint())
 	return shellhttp.NewClient(shellhttp.ClientConfig{
 		BaseURL: c.target.BaseURL, TLS: c.peer.TLS, HostKey: c.peer.HostKey,
-		Signer: key.Signer, Encoding: encoding, Timeout: c.reach.connectTimeout,
+		Signer: signer{key}, Encoding: encoding, Timeout: c.reach.connectTimeout,
 	})
+}
+
+// signer tells failures to sign, which are of this side, from those of the agent.
+type signer struct{ targets.Identity }
+
+func (s signer) PublicKey() jwtauth.PublicKey { return s.Signer.PublicKey() }
+
+func (s signer) Sign(ctx context.Context, input []byte) ([]byte, error) {
+	sig, err := s.Signer.Sign(ctx, input)
+	if err != nil {
+		return nil, Usage(fmt.Errorf("cannot sign with %s: %w", s.Label, err))
+	}
+	return sig, nil
 }
 
 // try gives each key to do until one is not refused. It leaves the client that
