@@ -80,7 +80,9 @@ func (r *Registry) Open(ctx context.Context, o Opening, start func() (*Session, 
 	}
 	err = fmt.Errorf("session %s: its start panicked", o.ID)
 	defer func() { r.settle(e, s, err) }()
-	s, err = start()
+	if s, err = start(); err == nil && s == nil {
+		err = fmt.Errorf("session %s: its start returned none", o.ID)
+	}
 	return s, false, err
 }
 
