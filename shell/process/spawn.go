@@ -41,7 +41,7 @@ func (c child) spawn(fds childEnds, t tree, log *slog.Logger) (*os.Process, erro
 			return
 		}
 		tried := false
-		scoreErr := atOrdinaryOOMScore(func() {
+		scoreErr := atOOMScore(ordinaryOOMScore, func() {
 			tried = true
 			p, err = os.StartProcess(c.path, c.argv, attr)
 		})
@@ -97,26 +97,4 @@ func dropInheritableCapabilities() error {
 		return fmt.Errorf("clear the inheritable capabilities: %w", err)
 	}
 	return nil
-}
-
-// cgroupTrouble says that a start failed in a way that a cgroup may be the
-// cause of: worth one more try without.
-func cgroupTrouble(err error) bool {
-	if errors.Is(err, errNoCgroup) {
-		return true
-	}
-	for _, e := range []syscall.Errno{
-		syscall.EPERM,      // a container's filter
-		syscall.ENOSYS,     // no clone3 (before Linux 5.3)
-		syscall.E2BIG,      // a clone3 that knows no cgroups (before Linux 5.7)
-		syscall.EINVAL,     // the same
-		syscall.EOPNOTSUPP, // a threaded cgroup
-		syscall.EBUSY,      // a cgroup with controllers for its children
-		syscall.ENODEV,     // removed meanwhile
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }

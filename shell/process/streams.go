@@ -44,7 +44,8 @@ func (h *Host) openStreams(term *shell.Terminal, c shell.Credential) (streams, e
 
 // pipes are the streams of a program without a terminal.
 type pipes struct {
-	in, out, err                *os.File // the agent's ends
+	in                          *os.File // the agent's ends
+	out, err                    pipeOutput
 	childIn, childOut, childErr *os.File
 }
 
@@ -52,8 +53,8 @@ func openPipes() (*pipes, error) {
 	p := &pipes{}
 	var errs [3]error
 	p.childIn, p.in, errs[0] = os.Pipe()
-	p.out, p.childOut, errs[1] = os.Pipe()
-	p.err, p.childErr, errs[2] = os.Pipe()
+	p.childOut, errs[1] = p.out.open()
+	p.childErr, errs[2] = p.err.open()
 	if err := errors.Join(errs[:]...); err != nil {
 		p.closeChildEnds()
 		p.close()
@@ -75,8 +76,8 @@ func (p *pipes) closeChildEnds() {
 
 func (p *pipes) close() {
 	_ = p.in.Close()
-	_ = p.out.Close()
-	_ = p.err.Close()
+	_ = p.out.file.Close()
+	_ = p.err.file.Close()
 }
 
 func (p *pipes) ttyName() string { return "" }
@@ -93,20 +94,32 @@ func (p *pipes) programEnded() {}
 func (p *pipes) output(t shell.FrameType) io.Reader {
 	switch t {
 	case shell.FrameStdout:
-		return pipeOutput{p.out}
+		return &p.out
 	case shell.FrameStderr:
-		return pipeOutput{p.err}
+		return &p.err
 	default:
 		return nil
 	}
 }
 
 // pipeOutput reads from a pipe; a closed one is at its end.
-type pipeOutput struct{ file *os.File }
+type pipeOutput struct {
+	file *os.File
+	conn syscall.RawConn
+}
 
-var _ shell.ReadinessWaiter = pipeOutput{}
+var _ shell.ReadinessWaiter = (*pipeOutput)(nil)
 
-func (o pipeOutput) Read(p []byte) (int, error) {
+// open returns the child's end.
+func (o *pipeOutput) open() (child *os.File, err error) {
+	if o.file, child, err = os.Pipe(); err != nil {
+		return nil, err
+	}
+	o.conn, err = o.file.SyscallConn()
+	return child, err
+}
+
+func (o *pipeOutput) Read(p []byte) (int, error) {
 	n, err := o.file.Read(p)
 	if errors.Is(err, os.ErrClosed) {
 		err = io.EOF
@@ -115,28 +128,26 @@ func (o pipeOutput) Read(p []byte) (int, error) {
 }
 
 // WaitReadable implements [shell.ReadinessWaiter].
-func (o pipeOutput) WaitReadable() error {
-	conn, err := o.file.SyscallConn()
-	if err == nil {
-		err = waitReadable(conn)
+func (o *pipeOutput) WaitReadable() error {
+	if waitReadable(o.conn) != nil {
+		return io.EOF // closed
 	}
-	if errors.Is(err, os.ErrClosed) {
-		err = io.EOF
-	}
-	return err
+	return nil
 }
 
-// waitReadable blocks in the runtime's poller until a read would not block.
-func waitReadable(conn syscall.RawConn) error {
-	return conn.Read(func(fd uintptr) bool {
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		for {
-			n, err := unix.Poll(fds, 0)
-			if !errors.Is(err, unix.EINTR) {
-				return err != nil || n > 0
-			}
+// waitReadable blocks in the runtime's poller until a read would not block. An
+// error is os.ErrDeadlineExceeded, or says that the file is closed.
+func waitReadable(conn syscall.RawConn) error { return conn.Read(readable) }
+
+// readable is asked again by the poller's next event when it says no.
+func readable(fd uintptr) bool {
+	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds[:], 0)
+		if err != unix.EINTR {
+			return err != nil || n > 0
 		}
-	})
+	}
 }
 
 // dupNonblocking returns a descriptor of its own that the runtime's poller

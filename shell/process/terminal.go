@@ -143,11 +143,12 @@ func (t *terminal) foreground() (pgrp int, ok bool) {
 	return pgrp, err == nil && pgrp > 1
 }
 
-// control runs f on the master's descriptor, which stays open meanwhile.
+// control runs f on the master's descriptor, which stays open meanwhile. The
+// error is f's, or os.ErrClosed.
 func (t *terminal) control(f func(fd int) error) error {
 	var failed error
-	if err := t.conn.Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
-		return err
+	if t.conn.Control(func(fd uintptr) { failed = f(int(fd)) }) != nil {
+		return os.ErrClosed
 	}
 	return failed
 }

@@ -22,11 +22,11 @@ type terminalInput struct {
 
 // Write blocks while the terminal's queue is full. An error means that nobody
 // reads the terminal any more; it is syscall.EPIPE then, as it is for a pipe.
-func (in *terminalInput) Write(p []byte) (int, error) {
+func (in *terminalInput) Write(p []byte) (n int, err error) {
 	if in.closed {
 		return 0, os.ErrClosed
 	}
-	n, err := in.terminal.master.Write(p)
+	n, err = in.write(p)
 	if n > 0 {
 		in.last, in.given = p[n-1], true
 	}
@@ -34,6 +34,41 @@ func (in *terminalInput) Write(p []byte) (int, error) {
 		err = fmt.Errorf("write %s: %w", in.terminal.name, syscall.EPIPE)
 	}
 	return n, err
+}
+
+// write is not os.File's: with its queue full and nobody left to read it, the
+// kernel says EAGAIN and at once that there is room, for ever.
+func (in *terminalInput) write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var failed error
+		err = in.terminal.conn.Write(func(fd uintptr) bool {
+			var m int
+			m, failed = unix.Write(int(fd), p[n:])
+			n += max(m, 0)
+			switch {
+			case errors.Is(failed, unix.EINTR):
+				failed = nil
+			case errors.Is(failed, unix.EAGAIN):
+				if failed = nil; !hungUp(fd) {
+					return false
+				}
+				failed = unix.EIO
+			}
+			return true
+		})
+		if err != nil {
+			return n, os.ErrClosed
+		}
+		err = failed
+	}
+	return n, err
+}
+
+// hungUp says that nobody has the other end open.
+func hungUp(fd uintptr) bool {
+	fds := [1]unix.PollFd{{Fd: int32(fd)}}
+	_, err := unix.Poll(fds[:], 0)
+	return err == nil && fds[0].Revents&unix.POLLHUP != 0
 }
 
 // Close tells the end of input as a person would, since a terminal has no other
@@ -58,7 +93,7 @@ func (in *terminalInput) Close() error {
 	if err != nil {
 		return fmt.Errorf("end the input of %s: %w", in.terminal.name, err)
 	}
-	if _, err = in.terminal.master.Write(endOfInput(modes, in.given, in.last)); errors.Is(err, syscall.EIO) {
+	if _, err = in.write(endOfInput(modes, in.given, in.last)); errors.Is(err, syscall.EIO) {
 		return nil // nobody is left to be told
 	}
 	return err
@@ -152,8 +187,8 @@ func endOfOutput(err error) error {
 // WaitReadable implements [shell.ReadinessWaiter].
 func (o *terminalOutput) WaitReadable() error {
 	err := waitReadable(o.terminal.conn)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil // the program ended: a Read says what is left
 	}
-	return endOfOutput(err)
+	return io.EOF // closed
 }

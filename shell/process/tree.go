@@ -1,7 +1,6 @@
 package process
 
 import (
-	"errors"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +15,6 @@ type tree interface {
 	// returns the child's environment; release is called after the fork.
 	place(sys *syscall.SysProcAttr, env []string) (newEnv []string, release func(), err error)
 	started(leader processID)
-	// ended is called when the leader is dead and not yet reaped.
-	ended()
 
 	// signal sends to every member there is at this moment.
 	signal(unix.Signal)
@@ -33,9 +30,6 @@ type tree interface {
 	// it reports whether anything does.
 	leave() (alive bool)
 }
-
-// errNoCgroup says that a group could not be entered; the session goes without.
-var errNoCgroup = errors.New("cgroup cannot be used")
 
 // processID names a process for good: the kernel gives numbers out again, but
 // not with the same start time. The zero value is no process.

@@ -1,0 +1,159 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cleanUpGrace is how long processes of a killed agent may take to end by
+// themselves: they lost their terminal or pipes already.
+const cleanUpGrace = time.Second
+
+// CleanUp ends what an agent that was killed left running, as noted in its
+// stateDir, and returns how many sessions that were. Call it before the agent
+// starts sessions. What a session without KillOnExit had started goes on, as it
+// would have after a hang-up; its program does not.
+//
+// It takes about a second, or none when there is nothing to end. An error says
+// that another living agent uses stateDir, that a note could not be read, or
+// that a process could not be ended; the rest was done.
+func CleanUp(stateDir string) (ended int, err error) {
+	all, err := notesIn(stateDir).read()
+	errs := []error{err}
+	boot, err := bootID()
+	if err != nil {
+		return 0, err
+	}
+	var running []*ending
+	var left []*note
+	for _, n := range all {
+		switch {
+		case n.text.Boot != boot:
+			n.remove()
+		case n.text.Agent.PID == os.Getpid() && alive(n.text.Agent.id()):
+			// The agent re-executed itself and has its sessions still.
+		case alive(n.text.Agent.id()):
+			errs = append(errs, fmt.Errorf("another agent (pid %d) uses %s: give each its own stateDir", n.text.Agent.PID, stateDir))
+		default:
+			if t := n.text.rest(); !t.empty() {
+				e := newEnding(t)
+				e.begin(cleanUpGrace)
+				running, left = append(running, e), append(left, n)
+				continue
+			}
+			n.settle()
+		}
+	}
+	for i, e := range running {
+		if <-e.done; e.failed {
+			errs = append(errs, fmt.Errorf("the processes of an earlier session could not be ended: %s", left[i].file))
+			continue
+		}
+		ended++
+		left[i].settle()
+	}
+	return ended, errors.Join(errs...)
+}
+
+func alive(id processID) bool {
+	s, err := readStat(id.pid)
+	return err == nil && s.id == id && !s.dead()
+}
+
+// settle removes the note, and the group when there is one. Where processes
+// were left to go on, both stay until they are gone.
+func (n *note) settle() {
+	if dir := n.text.Tree.Cgroup; dir != "" && removeCgroup(dir) != nil {
+		return
+	}
+	n.remove()
+}
+
+// rest is what of a dead agent's session must end.
+func (n noted) rest() target {
+	switch {
+	case n.Over:
+		return nobody{}
+	case n.Keep:
+		return single{n.Leader.id()}
+	case n.Tree.Cgroup != "":
+		return &cgroup{dir: n.Tree.Cgroup}
+	default:
+		return marked{mark: n.Tree.Mark, leader: n.Leader.id()}
+	}
+}
+
+// nobody is a target that needs no ending.
+type nobody struct{}
+
+func (nobody) signal(unix.Signal) {}
+func (nobody) kill()              {}
+func (nobody) empty() bool        { return true }
+
+// single is one process.
+type single struct{ id processID }
+
+func (s single) signal(sig unix.Signal) { signalProcess(s.id, sig) }
+func (s single) kill()                  { signalProcess(s.id, unix.SIGKILL) }
+func (s single) empty() bool            { return !alive(s.id) }
+
+// marked finds the processes of a dead subreaper's session, which are anybody's
+// children now: those that bear its mark, its leader, what descends from them,
+// and what shares a session number with one of them.
+type marked struct {
+	mark   string
+	leader processID
+}
+
+func (m marked) members() []stat {
+	table, err := readProcessTable()
+	if err != nil {
+		return nil
+	}
+	children := table.children()
+	taken := make(map[int]bool)
+	var queue []int
+	take := func(pid int) {
+		if !taken[pid] && pid != os.Getpid() {
+			taken[pid] = true
+			queue = append(queue, pid)
+		}
+	}
+	sharesSession := false
+	for pid, s := range table {
+		if mark, _ := environ(pid, markVariable); s.id == m.leader || mark == m.mark {
+			take(pid)
+			sharesSession = sharesSession || s.session == m.leader.pid
+		}
+	}
+	for pid, s := range table {
+		if sharesSession && s.session == m.leader.pid {
+			take(pid)
+		}
+	}
+	var found []stat
+	for len(queue) > 0 {
+		s := table[queue[0]]
+		queue = queue[1:]
+		for _, child := range children[s.id.pid] {
+			take(child)
+		}
+		if !s.dead() {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+func (m marked) signal(sig unix.Signal) {
+	for _, s := range m.members() {
+		signalProcess(s.id, sig)
+	}
+}
+
+func (m marked) kill()       { killAll(m.members()) }
+func (m marked) empty() bool { return len(m.members()) == 0 }

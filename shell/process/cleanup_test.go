@@ -1,0 +1,130 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"shellagent/shell"
+)
+
+func init() { parts["doomed agent"] = doomedAgent }
+
+// doomedAgent starts two sessions, one of which keeps what it started, and
+// waits to be killed.
+func doomedAgent() int {
+	h, err := NewHost(HostConfig{StateDir: os.Args[1], NoCgroup: os.Args[2] == "subreaper"})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	for i, text := range os.Args[3:] {
+		g := shell.Grant{Path: "/bin/bash", Argv: []string{"bash", "-c", text}, Dir: "/", Env: []string{"PATH=/usr/bin:/bin"}}
+		g.Credential = shell.Credential{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+		g.Limits.KillOnExit = i == 0
+		if _, err := h.Start(context.Background(), g, nil, Options{}); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+	}
+	fmt.Println("ready")
+	select {}
+}
+
+func TestCleanUp(t *testing.T) {
+	for _, keeping := range []string{"cgroup", "subreaper"} {
+		t.Run(keeping, func(t *testing.T) {
+			state := t.TempDir()
+			word, program, kept := unique(), unique(), unique()
+			doomed := playPart("doomed agent", state, keeping,
+				"trap '' HUP PIPE; (setsid sleep "+word+" &); (sleep "+word+" &); while :; do sleep "+word+"; done",
+				"trap '' HUP PIPE; (nohup sleep "+kept+" &) ; sleep "+program)
+			pipe, err := doomed.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := doomed.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				_ = doomed.Process.Kill()
+				_ = doomed.Wait()
+				_, _ = CleanUp(state)
+				for _, pid := range running(t, kept) {
+					_ = unix.Kill(pid, unix.SIGKILL)
+				}
+			})
+			collect(pipe).await(t, "ready")
+			eventually(t, "all run", func() bool {
+				return len(running(t, word)) == 3 && len(running(t, kept)) == 1 && len(running(t, program)) == 1
+			})
+			// While it lives, its sessions are its own.
+			if ended, err := CleanUp(state); ended != 0 || err == nil || !strings.Contains(err.Error(), strconv.Itoa(doomed.Process.Pid)) {
+				t.Errorf("with a living agent: %d, %v", ended, err)
+			}
+			if err := doomed.Process.Signal(syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			_ = doomed.Wait()
+
+			if ended, err := CleanUp(state); ended != 2 || err != nil {
+				t.Errorf("%d sessions ended, %v", ended, err)
+			}
+			if pids := running(t, word); len(pids) > 0 {
+				t.Errorf("%v still run", pids)
+			}
+			if len(running(t, kept)) != 1 {
+				t.Error("what was to be kept was ended")
+			}
+			for _, pid := range append(running(t, kept), running(t, program)...) {
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+			eventually(t, "all is gone", func() bool {
+				ended, err := CleanUp(state)
+				left, _ := os.ReadDir(filepath.Join(state, "processes"))
+				return ended == 0 && err == nil && len(left) == 0
+			})
+		})
+	}
+}
+
+func TestNotesThatAreNone(t *testing.T) {
+	state := t.TempDir()
+	if ended, err := CleanUp(state); ended != 0 || err != nil {
+		t.Errorf("an empty state: %d, %v", ended, err)
+	}
+	h := newHost(t, HostConfig{StateDir: state})
+	result(t, h, command(self(t), "true"), nil)
+	dir := filepath.Join(state, "processes")
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("a session that ended is still noted: %v", left)
+	}
+	for name, text := range map[string]string{
+		"empty.json":  "",
+		"cgroup.json": `{"boot":"b","agent":{"pid":1,"start":1},"tree":{"cgroup":"/sys/fs/cgroup"}}`,
+		"both.json":   `{"boot":"b","agent":{"pid":1,"start":1},"tree":{"cgroup":"/x/shellagent-x","mark":"m"}}`,
+		"up.json":     `{"boot":"b","agent":{"pid":1,"start":1},"tree":{"cgroup":"/x/shellagent-x/../../y"}}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := `{"boot":"another boot","agent":{"pid":1,"start":1},"tree":{"mark":"m"}}`
+	if err := os.WriteFile(filepath.Join(dir, "old.json"), []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ended, err := CleanUp(state)
+	if ended != 0 || err == nil || strings.Count(err.Error(), "remove it") != 4 {
+		t.Errorf("%d, %v", ended, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "old.json")); !os.IsNotExist(err) {
+		t.Error("a note of another boot is still there")
+	}
+}
