@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/hex"
 	"io"
 	"log/slog"
@@ -47,9 +48,11 @@ func TestFrontThatSendsNonsenseIsReplaced(t *testing.T) {
 }
 
 func TestFrontThatFloodsItsBroker(t *testing.T) {
-	point := elliptic.P256().Params()
-	leaf := ecdsa.PublicKey{Curve: elliptic.P256(), X: point.Gx, Y: point.Gy}
-	request, err := leaf.Bytes()
+	leaf, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := leaf.PublicKey.Bytes()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,8 +100,10 @@ func startFront(cfg *FrontConfig, stderr *os.File, inherited []*os.File) (*child
 		Files: append([]*os.File{null, null, stderr}, inherited...),
 		Sys: &syscall.SysProcAttr{
 			Credential: cfg.Credential,
-			Setsid:     true, // a Ctrl-C at the agent's terminal is not the front's
-			Pdeathsig:  syscall.SIGKILL,
+			// A Ctrl-C at the agent's terminal is not the front's. It stays in the
+			// agent's session all the same: that tells it from sessions' programs.
+			Setpgid:   true,
+			Pdeathsig: syscall.SIGKILL,
 		},
 	})
 	switch {
