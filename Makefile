@@ -99,6 +99,10 @@ soak: ## every Go test SOAK (20) times under the race detector
 deps: ## write deps.txt, the list of what each binary links, anew
 	go test -count=1 -run '^TestLinkedModules$$' . -update
 
+.PHONY: docs
+docs: ## write the refusals of PROTOCOL.md anew
+	go test -count=1 -run '^TestRefusalTable$$' . -update
+
 .PHONY: man completions
 man: ## write the man pages into dist/man
 	go run ./internal/mangen -man dist/man
