@@ -22,7 +22,7 @@ func keysCommand(s *surroundings) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(generateCommand(s), publicCommand(s), fingerprintCommand(s))
+	c.AddCommand(generateCommand(s), publicCommand(s), fingerprintCommand(s), certificateCommand(s))
 	return c
 }
 
@@ -188,13 +188,18 @@ func readAnyKey(ctx context.Context, path string) (jwtauth.PublicKey, error) {
 	if key, err := targets.ReadPublicKey(path); err == nil {
 		return key, nil
 	}
-	var ask func(string) ([]byte, error)
-	if terminal.CanAsk() {
-		ask = func(path string) ([]byte, error) { return askSecret(ctx, fmt.Sprintf(askPassphrase, path)) }
-	}
-	key, err := jwtauth.LoadPrivateKey(path, ask)
+	key, err := readPrivateKey(ctx, path)
 	if err != nil {
 		return jwtauth.PublicKey{}, err
 	}
 	return key.PublicKey(), nil
+}
+
+// readPrivateKey asks for a passphrase if there is one and somebody to ask.
+func readPrivateKey(ctx context.Context, path string) (*jwtauth.PrivateKey, error) {
+	var ask func(string) ([]byte, error)
+	if terminal.CanAsk() {
+		ask = func(path string) ([]byte, error) { return askSecret(ctx, fmt.Sprintf(askPassphrase, path)) }
+	}
+	return jwtauth.LoadPrivateKey(path, ask)
 }
