@@ -54,13 +54,15 @@ type Client struct {
 // clientTimes are the protocol's times; tests shorten them.
 type clientTimes struct {
 	silence   time.Duration // how long the agent may say nothing
+	patience  time.Duration // how long a caller may not read before the client reads ahead
 	heartbeat time.Duration // the longest that we say nothing
 	post      time.Duration // for one input or control request
 	leave     time.Duration // for the good-bye
 }
 
 var protocolTimes = clientTimes{
-	silence: 25 * time.Second,
+	silence:  25 * time.Second,
+	patience: 2500 * time.Millisecond,
 	// The agent takes a client that is silent for 25 s for gone, and closes a
 	// connection on which no request came for 10.
 	heartbeat: 8 * time.Second,

@@ -125,8 +125,8 @@ func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*
 		end(nil)
 		return nil, err
 	}
-	st := newStream(a, c.times.silence, end)
-	f, err := st.next()
+	st := newStream(a, c.times, end)
+	f, err := st.first()
 	if err == nil {
 		st.info, err = key.checkSession(c.cfg.HostKey, a.token, f)
 	}

@@ -60,19 +60,11 @@ func (s *Session) Next(ctx context.Context) (shell.Frame, error) {
 	if err := s.beginNext(ctx); err != nil {
 		return shell.Frame{}, err
 	}
-	for {
-		f, err := s.stream.next()
-		if err == nil {
-			err = s.stream.check(f)
-		}
-		if err == nil && f.Type == shell.FrameKeepalive {
-			continue
-		}
-		if err = s.endNext(f, err); err != nil {
-			return shell.Frame{}, err
-		}
-		return f, nil
+	f, err := s.stream.read()
+	if err = s.endNext(f, err); err != nil {
+		return shell.Frame{}, err
 	}
+	return f, nil
 }
 
 // beginNext lets ctx cut the stream. A caller's context is usually the same in
@@ -115,7 +107,7 @@ func (s *Session) endNext(f shell.Frame, err error) error {
 	}
 	s.mu.Unlock()
 	if exited {
-		s.stream.watch.Stop()
+		s.stream.stop()
 		s.control.exitAt(f.End)
 		s.stdin.fail(ErrEnded)
 	}

@@ -2,6 +2,7 @@ package shellhttp
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -83,10 +84,15 @@ func (q *stdinSender) advance(p *inputPost, next uint64) bool {
 }
 
 // awaitEarlier waits until the agent holds what comes before p, which other
-// requests bring.
+// requests bring. The refusal may say how far that is.
 func (q *stdinSender) awaitEarlier(p *inputPost, gap error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	var refusal *Problem
+	if errors.As(gap, &refusal) && refusal.Next != nil && *refusal.Next > q.held {
+		q.held = *refusal.Next
+		q.changed.Broadcast()
+	}
 	for q.err == nil && q.held < p.offset {
 		if !q.earlier(p) {
 			return fmt.Errorf("the agent lost input before offset %d: %w", p.offset, gap)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"shellagent/shell"
@@ -24,28 +26,39 @@ var (
 	ErrStream = errors.New("the agent's stream is broken")
 )
 
-// stream is one connection's part of a session's output.
+// stream is one connection's part of a session's output. read is for one
+// goroutine, close for any.
 type stream struct {
-	info shell.SessionInfo
-	end  uint64 // offset after the last frame that was returned
+	info  shell.SessionInfo
+	end   uint64 // offset after the last frame that was read
+	times clientTimes
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	answer *answered
 	frames frameReader
-	watch  *time.Timer
-	quiet  time.Duration
+	heard  atomic.Int64 // when bytes last came, in nanoseconds since start
+	start  time.Time
+
+	mu      sync.Mutex
+	tick    *time.Timer
+	reading bool          // a read waits for the agent
+	left    time.Duration // since start, when the last read returned
+	ahead   *readAhead    // reads in place of read, once its caller is slow
+	closed  bool
 }
 
 // newStream reads the frames of an answer in the encoding that it says.
-func newStream(a *answered, quiet time.Duration, cancel context.CancelCauseFunc) *stream {
-	s := &stream{ctx: a.Request.Context(), cancel: cancel, answer: a, quiet: quiet}
-	s.watch = time.AfterFunc(s.quiet, func() { cancel(ErrSilent) })
+func newStream(a *answered, times clientTimes, cancel context.CancelCauseFunc) *stream {
+	s := &stream{ctx: a.Request.Context(), cancel: cancel, answer: a, times: times, start: time.Now(), reading: true}
 	if mediaType, _, _ := strings.Cut(a.Header.Get("Content-Type"), ";"); mediaType == typeFrames {
 		s.frames = newBinaryReader(s)
 	} else {
 		s.frames = newEventReader(s)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tick = time.AfterFunc(times.patience, s.look)
 	return s
 }
 
@@ -53,9 +66,79 @@ func newStream(a *answered, quiet time.Duration, cancel context.CancelCauseFunc)
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.answer.Body.Read(p)
 	if n > 0 {
-		s.watch.Reset(s.quiet)
+		s.heard.Store(int64(time.Since(s.start)))
 	}
 	return n, err
+}
+
+// look is called every few seconds. It cuts a stream whose peer is silent, and
+// reads ahead for a caller that is not reading: who reads nothing is cut by
+// the agent, but a pager may stand still for hours.
+func (s *stream) look() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	now := time.Since(s.start)
+	next := s.times.patience
+	switch silent := now - time.Duration(s.heard.Load()); {
+	case s.ahead == nil && !s.reading:
+		if now-s.left >= next {
+			s.heard.Store(int64(now))
+			s.ahead = newReadAhead()
+			go s.ahead.run(s)
+		}
+	case silent >= s.times.silence:
+		s.cancel(ErrSilent)
+		return
+	default:
+		next = min(next, s.times.silence-silent)
+	}
+	s.tick.Reset(next)
+}
+
+// first returns the stream's first frame.
+func (s *stream) first() (shell.Frame, error) {
+	f, err := s.next()
+	s.rest()
+	return f, err
+}
+
+// rest notes that nobody reads now.
+func (s *stream) rest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading, s.left = false, time.Since(s.start)
+}
+
+// read returns the next frame that is not a keepalive, after holding it and
+// all before it against the offset rule.
+func (s *stream) read() (shell.Frame, error) {
+	s.mu.Lock()
+	ahead := s.ahead
+	s.reading = ahead == nil
+	s.mu.Unlock()
+	if ahead != nil {
+		return ahead.pop()
+	}
+	defer s.rest()
+	return s.faithful()
+}
+
+func (s *stream) faithful() (shell.Frame, error) {
+	for {
+		f, err := s.next()
+		if err == nil {
+			err = s.check(f)
+		}
+		if err != nil {
+			return shell.Frame{}, err
+		}
+		if f.Type != shell.FrameKeepalive {
+			return f, nil
+		}
+	}
 }
 
 // next returns the next frame, unchecked.
@@ -94,11 +177,23 @@ func (s *stream) check(f shell.Frame) error {
 	return nil
 }
 
-// close ends the connection; a reader of it gets cause.
+// stop ends the watch: nothing is expected any more.
+func (s *stream) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.tick.Stop()
+}
+
+// close ends the connection; a reader of it gets cause. It returns when nobody
+// reads ahead any more.
 func (s *stream) close(cause error) {
-	s.watch.Stop()
+	s.stop()
 	s.cancel(cause)
 	s.answer.timer.Stop()
 	s.answer.stop(nil)
 	s.answer.Body.Close()
+	if s.ahead != nil { // not set any more after stop
+		s.ahead.close()
+	}
 }

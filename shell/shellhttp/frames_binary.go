@@ -14,6 +14,8 @@ import (
 // anything else that the stream was cut.
 type frameReader interface {
 	next() (shell.Frame, error)
+	// leave makes the last frame's data valid for good.
+	leave()
 }
 
 var (
@@ -41,3 +43,5 @@ func (b *binaryReader) next() (shell.Frame, error) {
 	}
 	return f, err
 }
+
+func (b *binaryReader) leave() { b.buf = make([]byte, cap(b.buf)) }

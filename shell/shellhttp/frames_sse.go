@@ -90,8 +90,8 @@ func cutLine(b []byte) (line, rest []byte) {
 	return bytes.TrimSuffix(line, []byte("\r")), rest
 }
 
-// frameOf reads an event as a frame. Its data is decoded into buf, which has
-// room for all that the event can hold, or aliases the event.
+// frameOf reads an event as a frame. Its data is in buf, which has room for
+// that of the event.
 func frameOf(ev *sse.Event, buf []byte) (shell.Frame, error) {
 	t, ok := shell.ParseFrameType(string(ev.Event))
 	if !ok {
@@ -101,15 +101,16 @@ func frameOf(ev *sse.Event, buf []byte) (shell.Frame, error) {
 	if !ok {
 		return shell.Frame{}, fmt.Errorf("event %s has the id %.30q", t, ev.ID)
 	}
-	f := shell.Frame{Type: t, End: end, Data: ev.Data}
+	n := 0
 	if binaryData(t) {
-		n, err := strictBase64.Decode(buf, ev.Data)
-		if err != nil {
+		var err error
+		if n, err = strictBase64.Decode(buf, ev.Data); err != nil {
 			return shell.Frame{}, fmt.Errorf("event %s at %d: %w", t, end, err)
 		}
-		f.Data = buf[:n]
+	} else {
+		n = copy(buf, ev.Data)
 	}
-	return f, nil
+	return shell.Frame{Type: t, End: end, Data: buf[:n]}, nil
 }
 
 var strictBase64 = base64.StdEncoding.Strict()
@@ -163,7 +164,7 @@ func (r *eventReader) next() (shell.Frame, error) {
 		if len(r.event.Event)+len(r.event.ID)+len(r.event.Data) == 0 {
 			continue // a comment
 		}
-		if n := base64.StdEncoding.DecodedLen(len(r.event.Data)); cap(r.buf) < n {
+		if n := len(r.event.Data); cap(r.buf) < n {
 			r.buf = make([]byte, n)
 		}
 		f, err := frameOf(&r.event, r.buf[:cap(r.buf)])
@@ -173,6 +174,8 @@ func (r *eventReader) next() (shell.Frame, error) {
 		return f, nil
 	}
 }
+
+func (r *eventReader) leave() { r.buf = nil }
 
 // cutReader remembers the error that ended the input, and never returns it
 // together with bytes.
