@@ -264,7 +264,7 @@ func TestEscapes(t *testing.T) {
 	t.Run("suspend and go on", func(t *testing.T) {
 		bash, err := exec.LookPath("bash")
 		if err != nil {
-			t.Skip("needs bash, whose job control stops and continues the client")
+			t.Fatal("bash is missing: its job control stops and continues the client")
 		}
 		a := fake(t)
 		w := openWindow(t, bash, "--norc", "--noediting", "-i")

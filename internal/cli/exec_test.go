@@ -120,7 +120,7 @@ func TestInputMayStayOpen(t *testing.T) {
 func TestKeysOfSSHAgentAreTried(t *testing.T) {
 	for _, program := range []string{"ssh-agent", "ssh-add"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Skip("needs OpenSSH's " + program)
+			t.Fatalf("%s is missing: install openssh-client", program)
 		}
 	}
 	dir := t.TempDir()

@@ -1,13 +1,11 @@
 package terminal
 
 import (
-	"bufio"
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"golang.org/x/term"
 )
@@ -62,13 +60,8 @@ func (p *Prompt) Line(ctx context.Context, question string) (string, error) {
 	if err := p.Show(question); err != nil {
 		return "", err
 	}
-	return p.await(ctx, func() (string, error) {
-		line, err := bufio.NewReader(io.LimitReader(p.in, maxAnswer)).ReadString('\n')
-		if err != nil && (line == "" || !errors.Is(err, io.EOF)) {
-			return "", fmt.Errorf("no answer: %w", err)
-		}
-		return strings.TrimRight(line, "\r\n"), nil
-	})
+	line, err := p.await(ctx, p.read)
+	return string(line), err
 }
 
 // Secret is [Prompt.Line] without echo.
@@ -76,32 +69,47 @@ func (p *Prompt) Secret(ctx context.Context, question string) ([]byte, error) {
 	if err := p.Show(question); err != nil {
 		return nil, err
 	}
-	secret, err := p.await(ctx, func() (string, error) {
-		var b []byte
-		err := withFD(p.in, func(fd int) (err error) {
-			b, err = term.ReadPassword(fd)
-			return err
-		})
-		return string(b), err
+	secret, err := p.await(ctx, func() ([]byte, error) {
+		if err := withFD(p.in, hideTyping); err != nil {
+			return nil, err
+		}
+		return p.read()
 	})
 	// The person's own Return was not echoed.
 	_ = p.Show("\n")
-	return []byte(secret), err
+	return secret, err
 }
 
-// await runs read until ctx ends and leaves the terminal as it was, also when
-// Ctrl-C comes while echo is off.
-func (p *Prompt) await(ctx context.Context, read func() (string, error)) (string, error) {
+// read reads a line. A terminal that hangs up is an error; x/term's
+// ReadPassword would spin on it.
+func (p *Prompt) read() ([]byte, error) {
+	buf := make([]byte, 0, maxAnswer)
+	for len(buf) < maxAnswer {
+		n, err := p.in.Read(buf[len(buf):maxAnswer])
+		buf = buf[:len(buf)+n]
+		if end := bytes.IndexByte(buf, '\n'); end >= 0 {
+			return bytes.TrimSuffix(buf[:end], []byte{'\r'}), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("no answer: %w", err)
+		}
+	}
+	return nil, fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+}
+
+// await runs read until ctx ends, and leaves the terminal as it was in any case.
+func (p *Prompt) await(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
 	var before *term.State
 	err := withFD(p.in, func(fd int) (err error) {
 		before, err = term.GetState(fd)
 		return err
 	})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
+	defer withFD(p.in, func(fd int) error { return term.Restore(fd, before) })
 	type answer struct {
-		text string
+		text []byte
 		err  error
 	}
 	answered := make(chan answer, 1)
@@ -114,7 +122,6 @@ func (p *Prompt) await(ctx context.Context, read func() (string, error)) (string
 		return a.text, a.err
 	case <-ctx.Done():
 		// The read may stay behind: nothing can wake it, and the program ends.
-		_ = withFD(p.in, func(fd int) error { return term.Restore(fd, before) })
-		return "", context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 }

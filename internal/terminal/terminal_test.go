@@ -206,3 +206,15 @@ func TestPromptIsInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestPromptOnATerminalThatIsGone(t *testing.T) {
+	keyboard, tty := openPTY(t)
+	p := prompt(t, tty)
+	keyboard.Close()
+	if _, err := p.Line(t.Context(), ""); err == nil {
+		t.Error("a terminal that is gone gave an answer")
+	}
+	if _, err := p.Secret(t.Context(), ""); err == nil {
+		t.Error("a terminal that is gone gave a secret")
+	}
+}
