@@ -103,21 +103,33 @@ deps: ## write deps.txt, the list of what each binary links, anew
 docs: ## write the refusals of PROTOCOL.md anew
 	go test -count=1 -run '^TestRefusalTable$$' . -update
 
-.PHONY: man completions
-man: ## write the man pages into dist/man
-	go run ./internal/mangen -man dist/man
-
-completions: ## write the shells' completions into dist/completions
-	go run ./internal/mangen -completions dist/completions
+.PHONY: man
+man: ## write man pages and completions into dist/agent and dist/agent-cli
+	go run -tags mangen ./cmd/agent man dist/agent
+	go run -tags mangen ./cmd/cli man dist/agent-cli
 
 .PHONY: install
-install: build man completions ## install below PREFIX (/usr/local)
+install: build man ## install below PREFIX (/usr/local)
 	install -D -m 0755 bin/agent $(DESTDIR)$(PREFIX)/bin/agent
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 0644 dist/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -D -m 0644 dist/completions/agent.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/agent
-	install -D -m 0644 dist/completions/_agent $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_agent
-	install -D -m 0644 dist/completions/agent.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/agent.fish
+	install -m 0644 dist/agent/man1/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -D -m 0644 dist/agent/completions/agent.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/agent
+	install -D -m 0644 dist/agent/completions/_agent $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_agent
+	install -D -m 0644 dist/agent/completions/agent.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/agent.fish
+
+# Where the packages go, and for which of Debian's architectures.
+DEB_DIR ?= dist
+DEB_ARCHS ?= amd64 arm64
+
+.PHONY: deb
+deb: ## Debian packages for amd64 and arm64, into dist/
+	@export SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"; \
+	for arch in $(DEB_ARCHS); do \
+		out=$(DEB_DIR)/build/$$arch; \
+		GOOS=linux GOARCH=$$arch $(BUILD) -o $$out/agent ./cmd/agent; \
+		GOOS=linux GOARCH=$$arch $(BUILD) -o $$out/agent-cli ./cmd/cli; \
+		bash scripts/deb.sh '$(VERSION)' $$arch $$out $(DEB_DIR); \
+	done
 
 .PHONY: clean
 clean: ## remove bin/ and dist/

@@ -47,7 +47,11 @@ var mayImport = []wall{
 	{"internal/version", nil, "what the linker fills in"},
 	{"internal/terminal", []string{"shell"}, "the person's terminal, for the client"},
 	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/terminal"}, "commands of both binaries: the client's side only"},
-	{"internal/mangen", []string{"internal/cli", "internal/agentcmd", "cmd/agent", "cmd/cli"}, "it writes down the command trees"},
+	{"internal/mangen", []string{"internal/cli", "internal/agent"}, "it writes down the command trees"},
+	{"internal/listen", nil, "sockets, systemd and the host's limits know nothing of what is served"},
+	{"internal/sandbox", nil, "it takes rights away and gives none"},
+	{"internal/front", []string{"broker", "shell", "shell/shellhttp", "internal/sandbox"}, "the process without privileges: HTTP on one side, calls on the other"},
+	{"internal/agent", []string{"account", "broker", "config", "jwtauth", "metrics", "shell", "shell/process", "sources", "internal/cli", "internal/front", "internal/listen"}, "it puts the agent together"},
 	{"cmd/cli", []string{"internal/cli"}, "the client for laptops links no server code"},
 	{"cmd/agent", []string{"..."}, "the binary that is everything"},
 	{"examples/...", []string{"..."}, "examples are linked by no binary"},
@@ -89,7 +93,8 @@ var notLinked = []struct {
 		}, "a laptop has no use for server code",
 	},
 	{"cmd/cli", []string{"testing", "net/http/pprof", "expvar", "plugin"}, "neither has a user"},
-	{"cmd/agent", []string{"testing", "net/http/pprof", "expvar", "plugin"}, "neither has a host"},
+	// The Prometheus client brings expvar; no default mux is ever served.
+	{"cmd/agent", []string{"testing", "net/http/pprof", "plugin"}, "neither has a host"},
 }
 
 // listed is what go list tells of a package; Imports leaves test files out.

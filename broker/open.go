@@ -75,6 +75,7 @@ func (b *Broker) decideAndStart(ctx context.Context, call *shell.Call, who *call
 		s := shell.NewSession(shell.SessionConfig{
 			ID: kid, Grant: grant, Request: ask.Open, Remote: call.Remote.Addr(),
 			SessionKey: kid, OpenHash: opening.Hash, OnEvent: b.sessionEvent, Now: b.now,
+			OnGone: func() { b.forget(kid) },
 		}, p)
 		b.admit(s, ask, used, key)
 		return s, nil
@@ -89,8 +90,7 @@ func openHash(source string, body []byte) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// admit makes the session known to requests and to policy, and forgets it when
-// it is gone.
+// admit makes the session known to requests and to policy, until forget.
 func (b *Broker) admit(s *shell.Session, ask sources.Request, used *sources.Policy, key jwtauth.PublicKey) {
 	kid := key.Thumbprint()
 	ask.Again = true
@@ -99,18 +99,23 @@ func (b *Broker) admit(s *shell.Session, ask sources.Request, used *sources.Poli
 	b.lives[s.ID()] = l
 	b.clients[kid] = &client{key: key, session: s}
 	b.mu.Unlock()
-	go func() {
-		<-s.Gone()
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.lives, s.ID())
-		for _, kid := range l.kids {
-			delete(b.clients, kid)
-		}
-	}()
 	// A policy that came into force since then has not seen this session.
 	if p := b.Policy(); p != used {
 		b.askAgain(context.Background(), p, l)
+	}
+}
+
+// forget drops what was kept of a session that is gone.
+func (b *Broker) forget(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.lives[id]
+	if l == nil {
+		return
+	}
+	delete(b.lives, id)
+	for _, kid := range l.kids {
+		delete(b.clients, kid)
 	}
 }
 

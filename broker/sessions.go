@@ -96,6 +96,9 @@ func (b *Broker) attach(call *shell.Call, who *caller, id string) (*shell.Reply,
 	b.mu.Unlock()
 	st, err := l.session.TakeOver(kid, call.Remote.Addr())
 	if err != nil {
+		b.mu.Lock()
+		delete(b.clients, kid)
+		b.mu.Unlock()
 		return nil, err
 	}
 	b.logger(l.session).Info("session taken over", "remote", call.Remote)

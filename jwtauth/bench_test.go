@@ -66,3 +66,29 @@ func BenchmarkSignRequest(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkVerifyDummy is to be read beside BenchmarkVerifyRefused: an unknown
+// kid should cost what a known one with a bad signature does.
+func BenchmarkVerifyDummy(b *testing.B) {
+	benchmarkRefused(b, func(u jwtauth.Unverified, _ jwtauth.PublicKey) { jwtauth.VerifyDummy(u) })
+}
+
+// BenchmarkVerifyRefused is a known kid with a bad signature.
+func BenchmarkVerifyRefused(b *testing.B) {
+	benchmarkRefused(b, func(u jwtauth.Unverified, k jwtauth.PublicKey) { _, _ = u.Verify(k) })
+}
+
+func benchmarkRefused(b *testing.B, refuse func(jwtauth.Unverified, jwtauth.PublicKey)) {
+	for name, key := range keysOfEachKind(b) {
+		b.Run(name, func(b *testing.B) {
+			token := mustSign(b, key, jwtauth.TypeIdentity, identityClaims(b, time.Now()))
+			u, err := jwtauth.Parse(token[:len(token)-4] + "AAAA")
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				refuse(u, key.PublicKey())
+			}
+		})
+	}
+}

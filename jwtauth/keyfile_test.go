@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -133,9 +132,6 @@ func TestLoadPrivateKeyRefuses(t *testing.T) {
 }
 
 func TestLoadPrivateKeyChecksTheMode(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Windows has no Unix modes")
-	}
 	key := newKey(t)
 	pem, err := key.MarshalOpenSSH("", nil)
 	if err != nil {

@@ -9,12 +9,12 @@ import (
 	"shellagent/internal/cli"
 )
 
+var program = cli.Program{
+	Name:  "agent",
+	Short: "a shell on any host over plain HTTPS",
+	More:  agent.Commands(),
+}
+
 func main() { os.Exit(run()) }
 
-func run() int {
-	return cli.Run(os.Args[1:], cli.Program{
-		Name:  "agent",
-		Short: "a shell on any host over plain HTTPS",
-		More:  agent.Commands(),
-	})
-}
+func run() int { return cli.Run(os.Args[1:], program) }

@@ -110,7 +110,7 @@ func TestVerifierCheck(t *testing.T) {
 
 func TestVerifierRunsAsItsUser(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root may run commands as another user")
+		t.Skip("needs root: runs commands as another user")
 	}
 	v := &command.Verifier{
 		Argv: []string{script(t, `printf '{"uid":"%s","gid":"%s","groups":"%s"}' "$(id -u)" "$(id -g)" "$(id -G)"`)},

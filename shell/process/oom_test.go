@@ -15,7 +15,7 @@ func setOOMScore(t *testing.T, score string) {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(oomScoreFile, []byte(score), 0); err != nil {
-		t.Skip("needs CAP_SYS_RESOURCE, to be protected from the OOM killer:", err)
+		t.Skip("needs root: to be protected from the OOM killer takes CAP_SYS_RESOURCE:", err)
 	}
 	t.Cleanup(func() {
 		if err := os.WriteFile(oomScoreFile, before, 0); err != nil {
