@@ -6,11 +6,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"net"
-	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"shellagent/shell"

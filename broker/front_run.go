@@ -2,21 +2,16 @@ package broker
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/time/rate"
-
-	"shellagent/shell"
 )
 
 // Bounds of what a front may ask of the broker. At the first it is made to
