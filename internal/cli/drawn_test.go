@@ -288,6 +288,7 @@ func TestEscapes(t *testing.T) {
 			w.keys("one\r")
 			w.see("one\r")
 			how()
+			w.see("unless it goes on within 85 s\r\n")
 			w.see("Stopped")
 			until(t, "cooked mode", w.text, func() bool { return !w.isRaw() })
 			if err := pty.Setsize(w.master, &pty.Winsize{Cols: 91, Rows: 21}); err != nil {

@@ -113,6 +113,7 @@ func (i *interactive) act(act terminal.Action) {
 }
 
 func (i *interactive) suspend(wholeJob bool) {
+	i.ui.note(suspending, i.r.Info().Linger/1000+silence)
 	if err := i.t.Suspend(wholeJob); err != nil {
 		i.ui.warn("cannot suspend: %v", err)
 	}

@@ -196,6 +196,12 @@ var escapeHelp = []string{
 	"  ~?   this list",
 }
 
+// silence is after how many seconds an agent takes a client that says nothing
+// for gone; one that is stopped says nothing.
+const silence = 25
+
+const suspending = "suspended; the agent hangs the session up unless it goes on within %d s"
+
 // lost explains the end of a connection.
 func lost(target string, linger time.Duration, err error) error {
 	kept := "the session is hung up"
