@@ -69,8 +69,6 @@ func NewHandler(cfg HandlerConfig) *Handler {
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	served(r.Context())
-	rc := http.NewResponseController(w)
-	rc.SetWriteDeadline(time.Now().Add(h.writeTime))
 	remote := clientAddr(r, h.cfg.TrustedProxies)
 	if denied := checkForm(r); denied != nil {
 		h.refuse(w, r, remote, denied)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"shellagent/shell"
@@ -88,6 +89,7 @@ func writeProblem(w http.ResponseWriter, reply *shell.Reply) error {
 
 // writeBody sends a whole answer. It is not cached and not sniffed.
 func writeBody(w http.ResponseWriter, status int, mediaType string, text []byte) error {
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
 	h := w.Header()
 	plainHeaders(h, mediaType)
 	h.Set("Content-Length", strconv.Itoa(len(text)))
@@ -107,7 +109,7 @@ func plainHeaders(h http.Header, mediaType string) {
 func parseProblem(status int, h http.Header, text []byte) *Problem {
 	var p Problem
 	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	if mediaType != typeProblem || json.Unmarshal(text, &p) != nil || p.Code == "" {
+	if mediaType != typeProblem || json.Unmarshal(text, &p) != nil || printable(p.Code) == "" {
 		return &Problem{
 			Status: status, Title: http.StatusText(status), Code: "http_" + strconv.Itoa(status),
 			Detail: fmt.Sprintf("HTTP status %d %s, not from an agent: is there a proxy or another server at this address?",

@@ -1,0 +1,72 @@
+package shellhttp
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+
+	"shellagent/jwtauth"
+	"shellagent/shell"
+)
+
+func (b *testBroker) stream(c *testClient, token *jwtauth.Token, from uint64) (*shell.Reply, error) {
+	st, err := c.session.Attach(c.key.Thumbprint(), netip.Addr{}, from)
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(shell.SessionInfo{
+		ID: c.session.ID(), Token: b.hostToken(c.key, c.session.ID(), token), From: st.From(), Stdin: st.StdinNext(),
+		Terminal: c.session.Request().Terminal != nil, Source: "test", User: "tester", Host: "here",
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	first := shell.AppendFrame(nil, shell.Frame{Type: shell.FrameSession, End: st.From(), Data: data})
+	return &shell.Reply{Status: 200, Stream: &testStream{st: st, ctx: ctx, cancel: cancel, rest: first, buf: make([]byte, 48<<10)}}, nil
+}
+
+func (b *testBroker) hostToken(key jwtauth.PublicKey, sid string, asked *jwtauth.Token) string {
+	token, err := jwtauth.Sign(context.Background(), b.host, jwtauth.TypeHost, jwtauth.Claims{
+		IssuedAt: jwtauth.NumericDateOf(b.now()), Audience: key.Thumbprint(), SessionID: sid, OpenHash: asked.Hash(),
+	})
+	if err != nil {
+		b.t.Error(err)
+	}
+	return token
+}
+
+func jsonReply(v any) (*shell.Reply, error) {
+	body, err := json.Marshal(v)
+	return &shell.Reply{Status: 200, Body: body}, err
+}
+
+// testStream is a session's stream in the binary encoding.
+type testStream struct {
+	st     *shell.Stream
+	ctx    context.Context
+	cancel context.CancelFunc
+	rest   []byte
+	buf    []byte
+	frame  []byte
+}
+
+func (s *testStream) Read(p []byte) (int, error) {
+	if len(s.rest) == 0 {
+		f, err := s.st.Next(s.ctx, s.buf)
+		if err != nil {
+			return 0, err
+		}
+		s.frame = shell.AppendFrame(s.frame[:0], f)
+		s.rest = s.frame
+	}
+	n := copy(p, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+func (s *testStream) Close() error {
+	s.cancel()
+	s.st.Close()
+	return nil
+}

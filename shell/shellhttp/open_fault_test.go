@@ -1,0 +1,160 @@
+package shellhttp
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"shellagent/jwtauth"
+	"shellagent/shell"
+)
+
+func openErr(c *Client, source string, req shell.OpenRequest) (*Session, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	return c.Open(ctx, source, req)
+}
+
+func TestOpenWhoseAnswerIsLostRunsOnce(t *testing.T) {
+	for name, enc := range encodings {
+		t.Run(name, func(t *testing.T) {
+			b := newTestBroker(t, map[string]script{"say": sayScript("once\n", "", 0)})
+			s := serve(t, b)
+			p := proxied(t, s)
+			b.after = func(call *shell.Call, reply *shell.Reply) *shell.Reply {
+				if call.Method == "POST" && strings.HasPrefix(call.Target, "/v1/shell/") {
+					p.cut() // the program runs, and nobody hears of it
+				}
+				return reply
+			}
+			o := readAll(t, open(t, s.client(t, func(cfg *ClientConfig) { cfg.Encoding = enc }), "say", shell.OpenRequest{}))
+			if string(o.out) != "once\n" || b.started.Load() != 1 {
+				t.Errorf("%q after %d starts", o.out, b.started.Load())
+			}
+			if b.seen("POST /v1/shell/") != 1 || b.seen("GET /v1/sessions/") != 1 {
+				t.Errorf("calls %q", b.calls)
+			}
+		})
+	}
+}
+
+func TestOpenThatNeverArrivedIsSentAgain(t *testing.T) {
+	b := newTestBroker(t, map[string]script{"say": sayScript("once\n", "", 0)})
+	s := serve(t, b)
+	p := proxied(t, s)
+	var cuts atomic.Int32
+	b.before = func(call *shell.Call) (*shell.Reply, error) {
+		if strings.HasPrefix(call.Target, "/v1/shell/") && cuts.Add(1) < 3 {
+			p.cut()
+			return nil, errors.New("the broker is restarting")
+		}
+		return nil, nil
+	}
+	o := readAll(t, open(t, s.client(t), "say", shell.OpenRequest{}))
+	if string(o.out) != "once\n" || b.started.Load() != 1 || b.seen("POST /v1/shell/") != 3 {
+		t.Errorf("%q after %d starts, calls %q", o.out, b.started.Load(), b.calls)
+	}
+}
+
+// The answer's bytes stop anywhere: in the handshake, the head, the first event.
+func TestOpenCutAtManyBytes(t *testing.T) {
+	b := newTestBroker(t, map[string]script{"say": sayScript(strings.Repeat("x", 2000), "", 0)})
+	s := serve(t, b)
+	p := proxied(t, s)
+	opened := 0
+	for limit := int64(400); limit < 6000; limit += 173 {
+		p.limitTo(limit)
+		c := s.client(t)
+		session, err := openErr(c, "say", shell.OpenRequest{})
+		p.limitTo(0)
+		if err != nil {
+			if !lost(err) {
+				t.Errorf("limit %d: %v", limit, err)
+			}
+			continue
+		}
+		opened++
+		for {
+			o, err := readUntil(session)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, ErrCut) || len(o.out) > 2000 {
+				t.Fatalf("limit %d: %d bytes, %v", limit, len(o.out), err)
+			}
+			if err := session.Resume(context.Background()); err != nil {
+				t.Fatalf("limit %d: %v", limit, err)
+			}
+		}
+		session.Close()
+	}
+	if opened == 0 {
+		t.Error("no limit let a session through")
+	}
+}
+
+func TestWrongClocks(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, 36 * time.Hour} {
+		b := newTestBroker(t, map[string]script{"cat": catScript})
+		b.skew = skew
+		b.useClock()
+		var stale atomic.Int32
+		b.after = func(_ *shell.Call, reply *shell.Reply) *shell.Reply {
+			if reply.Code == "stale" {
+				stale.Add(1)
+			}
+			return reply
+		}
+		s := open(t, serve(t, b).client(t), "cat", shell.OpenRequest{})
+		s.Write([]byte("hello\n"))
+		s.CloseWrite()
+		if o := readAll(t, s); string(o.out) != "hello\n" {
+			t.Errorf("got %q", o.out)
+		}
+		if n := stale.Load(); n != 1 {
+			t.Errorf("skew %v: %d tokens were stale, want the identity token alone", skew, n)
+		}
+	}
+}
+
+func TestANonceIsTriedOnce(t *testing.T) {
+	b := newTestBroker(t, nil)
+	b.before = func(*shell.Call) (*shell.Reply, error) {
+		reply := problemOf(shell.Deny(shell.ReasonStale, nil))
+		reply.Nonce = "again"
+		return reply, nil
+	}
+	_, err := serve(t, b).client(t).Sessions(context.Background())
+	var p *Problem
+	if !errors.As(err, &p) || p.Code != "stale" || b.seen("GET") != 2 {
+		t.Errorf("%v after %d calls", err, b.seen("GET"))
+	}
+}
+
+func TestRefusalsReachTheCaller(t *testing.T) {
+	b := newTestBroker(t, nil)
+	_, err := openErr(serve(t, b).client(t), "nothing", shell.OpenRequest{})
+	var p *Problem
+	if !errors.As(err, &p) || p.Code != "unauthorized" || p.Status != 401 {
+		t.Errorf("got %v", err)
+	}
+	other, err := jwtauth.GeneratePrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := serve(t, b).client(t, func(cfg *ClientConfig) { cfg.Signer = other })
+	if _, err := openErr(c, "nothing", shell.OpenRequest{}); !errors.As(err, &p) || p.Code != "unauthorized" {
+		t.Errorf("got %v", err)
+	}
+	if n := b.seen("POST /v1/shell"); n != 2 {
+		t.Errorf("%d opens: a refusal is not tried again", n)
+	}
+	for _, bad := range []string{"", "..", "a/b", "a%2fb", "a b"} {
+		if _, err := openErr(c, bad, shell.OpenRequest{}); err == nil || b.seen("POST") > 2 {
+			t.Errorf("source %q: %v", bad, err)
+		}
+	}
+}
