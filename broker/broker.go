@@ -60,6 +60,11 @@ type Broker struct {
 	log      *slog.Logger
 	now      func() time.Time
 	turns    *Turns
+	asking   *Turns // verify commands
+	askers   *crowd
+
+	penalties *Penalties
+	refusals  *refusalLog
 
 	policy   atomic.Pointer[sources.Policy]
 	stopping atomic.Bool
@@ -104,6 +109,8 @@ func New(c Config) (*Broker, error) {
 	if b.now == nil {
 		b.now = time.Now
 	}
+	b.asking, b.askers = NewTurns(maxAsking, 0), newCrowd(maxAskersEach, maxAskers)
+	b.penalties, b.refusals = NewPenalties(b.now), newRefusalLog(b.log)
 	b.policy.Store(c.Policy)
 	return b, nil
 }
@@ -126,5 +133,6 @@ func (b *Broker) observe(e shell.Event) {
 func (b *Broker) Stop(ctx context.Context) error {
 	b.stopping.Store(true)
 	b.sessions.HangUpAll("the agent is stopping")
+	defer b.refusals.close()
 	return b.sessions.Wait(ctx)
 }

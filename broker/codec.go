@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"shellagent/shell"
 )
@@ -28,7 +29,7 @@ const (
 	maxDetail    = 1 << 10
 	maxNonce     = 255
 	maxReplyBody = 1 << 20
-	maxReply     = 2 + 1 + 1 + maxCode + 2 + maxDetail + 1 + maxNonce + 4 + maxReplyBody
+	maxReply     = 2 + 1 + 1 + maxCode + 2 + maxDetail + 1 + maxNonce + 2 + 4 + maxReplyBody
 
 	lengthSize = 4
 )
@@ -99,9 +100,9 @@ func methodName(b []byte) string {
 // appendReply appends r without its stream.
 func appendReply(dst []byte, r *shell.Reply) ([]byte, error) {
 	if r.Status < 0 || r.Status > 999 || len(r.Code) > maxCode || len(r.Detail) > maxDetail ||
-		len(r.Nonce) > maxNonce || len(r.Body) > maxReplyBody {
-		return dst, fmt.Errorf("reply is over a bound: status %d, code %d, detail %d, nonce %d, body %d bytes: %w",
-			r.Status, len(r.Code), len(r.Detail), len(r.Nonce), len(r.Body), errCodec)
+		len(r.Nonce) > maxNonce || len(r.Body) > maxReplyBody || r.Wait < 0 || r.Wait > shell.MaxWait {
+		return dst, fmt.Errorf("reply is over a bound: status %d, code %d, detail %d, nonce %d, wait %v, body %d bytes: %w",
+			r.Status, len(r.Code), len(r.Detail), len(r.Nonce), r.Wait, len(r.Body), errCodec)
 	}
 	var flags byte
 	if r.Stream != nil {
@@ -114,6 +115,7 @@ func appendReply(dst []byte, r *shell.Reply) ([]byte, error) {
 	dst = append(dst, r.Detail...)
 	dst = append(dst, byte(len(r.Nonce)))
 	dst = append(dst, r.Nonce...)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(r.Wait/time.Millisecond))
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(r.Body)))
 	return append(dst, r.Body...), nil
 }
@@ -127,11 +129,12 @@ func decodeReply(b []byte) (r *shell.Reply, stream bool, err error) {
 	code := f.bytes(f.uint8(), maxCode)
 	detail := f.bytes(f.uint16(), maxDetail)
 	nonce := f.bytes(f.uint8(), maxNonce)
+	wait := time.Duration(f.uint16()) * time.Millisecond
 	body := f.bytes(f.uint32(), maxReplyBody)
-	if !f.done() || status > 999 || flags > flagStream {
+	if !f.done() || status > 999 || flags > flagStream || wait > shell.MaxWait {
 		return nil, false, fmt.Errorf("reply: %w", errCodec)
 	}
-	r = &shell.Reply{Status: int(status), Code: string(code), Detail: string(detail), Nonce: string(nonce)}
+	r = &shell.Reply{Status: int(status), Code: string(code), Detail: string(detail), Nonce: string(nonce), Wait: wait}
 	if len(body) > 0 {
 		r.Body = body
 	}

@@ -70,7 +70,7 @@ func TestReplyRoundTrip(t *testing.T) {
 	for _, want := range []shell.Reply{
 		{},
 		{Status: 200, Body: []byte(`{"next":7}`)},
-		{Status: 401, Code: "stale", Detail: "the token's time is not the agent's", Nonce: strings.Repeat("n", maxNonce)},
+		{Status: 401, Code: "stale", Detail: "the token's time is not the agent's", Nonce: strings.Repeat("n", maxNonce), Wait: shell.MaxWait},
 		{Status: 999, Code: strings.Repeat("c", maxCode), Detail: strings.Repeat("d", maxDetail), Body: make([]byte, maxReplyBody)},
 	} {
 		for _, stream := range []io.ReadCloser{nil, &blocked{}} {

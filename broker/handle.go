@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"time"
 
 	"shellagent/jwtauth"
@@ -70,52 +69,6 @@ func (b *Broker) handle(ctx context.Context, call *shell.Call, who *caller, bega
 	default:
 		return b.control(ctx, who, body)
 	}
-}
-
-// refuse turns an error into what the client is told, the log line that says
-// all, and the metric.
-func (b *Broker) refuse(call *shell.Call, who *caller, err error) *shell.Reply {
-	reply, reason := b.refusal(err)
-	level := slog.LevelInfo
-	if reason == shell.ReasonInternal || reason == shell.ReasonStart {
-		level = slog.LevelError
-	}
-	e := shell.Event{Kind: shell.EventRefused, Reason: reason, Remote: call.Remote.Addr(), Key: who.kid, Count: 1}
-	if who.policy != nil {
-		e.Subject = who.policy.Subject(who.kid)
-	}
-	e.Source = who.source
-	if c := who.client; c != nil {
-		g := c.session.Grant()
-		e.Session, e.Source, e.Subject, e.Key = c.session.ID(), g.Source, g.Subject, g.Key
-	}
-	b.log.Log(context.Background(), level, "refused",
-		"reason", reason, "err", err, "method", call.Method, "target", call.Target,
-		"session", e.Session, "source", e.Source, "subject", e.Subject, "key", e.Key, "remote", call.Remote)
-	b.observe(e)
-	return reply
-}
-
-func (b *Broker) refusal(err error) (*shell.Reply, shell.Reason) {
-	var token *jwtauth.Error
-	var denied *shell.Denied
-	reason, nonce, text := shell.ReasonInternal, "", ""
-	switch {
-	case errors.As(err, &denied):
-		reason, text = denied.Reason, denied.Public
-	case errors.As(err, &token):
-		reason, nonce = shell.Reason(token.Reason), token.Nonce
-	}
-	row := reason.Refusal()
-	if text == "" {
-		text = row.Text
-	}
-	reply := &shell.Reply{Status: row.Status, Code: row.Code, Detail: text, Nonce: nonce}
-	var gap *shell.OffsetError
-	if errors.As(err, &gap) {
-		reply.Body, _ = json.Marshal(nextAnswer{Next: gap.Next})
-	}
-	return reply, reason
 }
 
 // nextAnswer tells the next input offset that the agent expects.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"log/slog"
 	"net/netip"
 
 	"shellagent/shell"
@@ -28,6 +29,7 @@ var _ Observer = Observers(nil)
 // RefusedByFront counts and logs n refusals that the front made itself, before
 // a request became a call. The front's word is only counted, never acted upon.
 func (b *Broker) RefusedByFront(reason shell.Reason, remote netip.Addr, n uint64) {
-	b.log.Info("refused", "reason", reason, "remote", remote, "count", n, "by", "front")
+	b.penalties.Add(remote, n)
+	b.refusals.add(slog.LevelInfo, reason, remote, n, "remote", remote, "count", n, "by", "front")
 	b.observe(shell.Event{Kind: shell.EventRefused, Reason: reason, Remote: remote, Count: n})
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"time"
 
 	"shellagent/jwtauth"
 	"shellagent/shell"
@@ -22,7 +23,12 @@ func (b *Broker) vouch(ctx context.Context, call *shell.Call, u jwtauth.Unverifi
 		return nil // whatever is wrong with it is found where all is
 	}
 	who.source = r.name
-	if err := b.turns.Take(ctx, call.Remote.Addr(), false); err != nil {
+	remote := call.Remote.Addr()
+	if !b.askers.enter(remote) {
+		return shell.Deny(shell.ReasonRateLimited, errors.New("too many keys wait to be asked about"))
+	}
+	defer b.askers.leave(remote)
+	if err := b.turns.Take(ctx, remote, false); err != nil {
 		return shell.Deny(shell.ReasonUnavailable, err)
 	}
 	err := b.plausible(call, u, r)
@@ -30,9 +36,24 @@ func (b *Broker) vouch(ctx context.Context, call *shell.Call, u jwtauth.Unverifi
 	if err != nil {
 		return err
 	}
-	who.vouched, err = who.policy.UnknownKey(ctx, r.name, call.Token, u.Kid, call.Remote.Addr())
+	waiting, cancel := context.WithTimeout(ctx, maxAskingWait)
+	defer cancel()
+	if err := b.asking.Take(waiting, remote, false); err != nil {
+		return shell.Deny(shell.ReasonUnavailable, err)
+	}
+	defer b.asking.Done()
+	who.vouched, err = who.policy.UnknownKey(ctx, r.name, call.Token, u.Kid, remote)
 	return err
 }
+
+// Bounds of the keys that are asked about. Addresses take turns, and one of
+// them cannot fill the room of all calls with what waits.
+const (
+	maxAsking     = 8
+	maxAskersEach = 16
+	maxAskers     = 128
+	maxAskingWait = 5 * time.Second
+)
 
 // plausible makes the checks of verifyBinding on the token's word alone.
 func (b *Broker) plausible(call *shell.Call, u jwtauth.Unverified, r route) error {

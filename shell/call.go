@@ -3,6 +3,7 @@ package shell
 import (
 	"io"
 	"net/netip"
+	"time"
 )
 
 // Call is one request as the front hands it to the broker: nothing in it is
@@ -34,6 +35,9 @@ type Reply struct {
 	// Nonce, when not empty, lets a token with a wrong clock be made again
 	// (RFC 9449 §8).
 	Nonce string
+	// Wait is how long a refusal is held back before it is sent, at most
+	// [MaxWait]: its address has sent many that proved nothing.
+	Wait time.Duration
 	// Body is JSON, or empty.
 	Body []byte
 	// Stream, when not nil, yields the session's frames in the binary encoding
@@ -46,6 +50,8 @@ const (
 	MaxMethod = 16
 	MaxTarget = 2048
 	MaxToken  = 8192
+	// MaxWait is the longest that a refusal is held back.
+	MaxWait = 5 * time.Second
 	// MaxCallBody is the largest body of any call: a full stdin request.
 	MaxCallBody = StdinHeaderSize + MaxStdinData
 )
