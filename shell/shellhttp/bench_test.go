@@ -71,3 +71,41 @@ func BenchmarkReceive(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkExec is a whole session of a cold client: two connections, the open,
+// the output, the exit and its acknowledgement.
+func BenchmarkExec(b *testing.B) {
+	broker := newTestBroker(b, map[string]script{"say": sayScript("hello\n", "", 0)})
+	server := serve(b, broker)
+	for range b.N {
+		c := server.client(b)
+		s := open(b, c, "say", shell.OpenRequest{})
+		readAll(b, s)
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		c.Close()
+	}
+}
+
+// BenchmarkEcho is a keystroke to its echo, through both halves.
+func BenchmarkEcho(b *testing.B) {
+	broker := newTestBroker(b, map[string]script{"cat": catScript})
+	s := open(b, serve(b, broker).client(b), "cat", shell.OpenRequest{Terminal: terminal})
+	b.ReportAllocs()
+	for range b.N {
+		if _, err := s.Write([]byte("x")); err != nil {
+			b.Fatal(err)
+		}
+		for {
+			f, err := s.Next(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			s.Ack(f.End)
+			if f.Type == shell.FrameStdout {
+				break
+			}
+		}
+	}
+}

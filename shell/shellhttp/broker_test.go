@@ -67,7 +67,7 @@ func newTestBroker(t testing.TB, scripts map[string]script) *testBroker {
 
 // useClock starts the guard again, with the skew.
 func (b *testBroker) useClock() {
-	guard, err := jwtauth.NewGuard(jwtauth.GuardConfig{StateDir: b.t.TempDir(), Now: b.now})
+	guard, err := jwtauth.NewGuard(jwtauth.GuardConfig{StateDir: b.t.TempDir(), Now: b.now, PerKey: 1 << 16})
 	if err != nil {
 		b.t.Fatal(err)
 	}

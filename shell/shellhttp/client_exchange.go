@@ -23,6 +23,9 @@ const (
 	maxProblem = 64 << 10
 )
 
+// busyTries spread over more than the five seconds that a token lives.
+const busyTries = 7
+
 var errNoAnswer = errors.New("the agent did not answer in time")
 
 // exchange is one request with what may be asked of it.
@@ -48,13 +51,14 @@ type answered struct {
 }
 
 // send signs and sends x and waits for a good answer's start. A refusal is a
-// *Problem, except that once each x is signed again with the nonce of a refusal,
-// and when its token was taken already: transports send a GET twice when a
-// kept connection breaks, and every request of this protocol may be repeated.
+// *Problem, except that x is signed again once with the nonce of a refusal, once
+// when its token was taken already (transports send a GET twice when a kept
+// connection breaks, and every request of this protocol may be repeated), and
+// for some seconds while the agent holds too many tokens of the same key.
 // The exchange's time goes on until the answer's timer is stopped.
 func (c *Client) send(ctx context.Context, t *http.Transport, x exchange) (*answered, error) {
 	nonce, replayed := "", false
-	for {
+	for busy := 1; ; {
 		var token string
 		if x.sign != nil {
 			var err error
@@ -75,12 +79,14 @@ func (c *Client) send(ctx context.Context, t *http.Transport, x exchange) (*answ
 			return nil, err
 		}
 		p := parseProblem(a.StatusCode, a.Header, text)
-		switch {
-		case p.Status != http.StatusUnauthorized || x.sign == nil:
-			return nil, p
-		case p.Code == "replayed" && !replayed:
+		switch unauthorized := p.Status == http.StatusUnauthorized && x.sign != nil; {
+		case p.Code == "busy" && busy < busyTries:
+			if busy++; !pause(ctx, backoff(busy+1)) {
+				return nil, context.Cause(ctx)
+			}
+		case unauthorized && p.Code == "replayed" && !replayed:
 			replayed = true
-		case p.nonce != "" && nonce == "":
+		case unauthorized && p.nonce != "" && nonce == "":
 			nonce = p.nonce
 		default:
 			return nil, p

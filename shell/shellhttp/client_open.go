@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -96,9 +97,11 @@ func lost(err error) bool {
 	}
 }
 
-// backoff doubles from 50 ms to 5 s.
+// backoff doubles from 50 ms to 5 s, give or take a quarter: who was refused
+// together shall not come back together.
 func backoff(try int) time.Duration {
-	return min(50*time.Millisecond<<min(try-1, 10), 5*time.Second)
+	d := min(50*time.Millisecond<<min(try-1, 10), 5*time.Second)
+	return d*3/4 + rand.N(d/2)
 }
 
 // pause waits; false means that ctx ended first.

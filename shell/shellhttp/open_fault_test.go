@@ -134,6 +134,19 @@ func TestANonceIsTriedOnce(t *testing.T) {
 	}
 }
 
+func TestABusyAgentIsAskedAgain(t *testing.T) {
+	b := newTestBroker(t, map[string]script{"say": sayScript("hello\n", "", 0)})
+	b.before = func(call *shell.Call) (*shell.Reply, error) {
+		if strings.HasPrefix(call.Target, "/v1/shell/") && b.seen("POST /v1/shell/") < 3 {
+			return problemOf(shell.Deny(shell.ReasonReplayFull, nil)), nil
+		}
+		return nil, nil
+	}
+	if o := readAll(t, open(t, serve(t, b).client(t), "say", shell.OpenRequest{})); string(o.out) != "hello\n" {
+		t.Errorf("got %q", o.out)
+	}
+}
+
 func TestRefusalsReachTheCaller(t *testing.T) {
 	b := newTestBroker(t, nil)
 	_, err := openErr(serve(t, b).client(t), "nothing", shell.OpenRequest{})
