@@ -77,6 +77,8 @@ func (m *machine) try(script string) result {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "nsenter", "--target", m.leader, "--all", "--root", "--wd", "/bin/bash", "-euo", "pipefail", "-c", script)
 	cmd.WaitDelay = 5 * time.Second
+	// A process group of its own: what a script does to its own group stops there.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Env = []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root", "LANG=C.UTF-8", "TERM=dumb", "DEBIAN_FRONTEND=noninteractive",

@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"strings"
+)
+
+// restart: a stop ends the sessions and says so, and what sessions left behind
+// ends too.
+func (p packaged) restart() {
+	p.sh(`sed -i 's|"shell"|"killOnExit": false, "shell"|' /etc/shellagent/sources.d/debug.json; systemctl reload shellagent`)
+	p.sh(p.client(`debug 127.0.0.1 --command 'setsid sleep 4711 >/dev/null 2>&1 </dev/null &'`) + `; pgrep -f '^sleep 4711'`)
+	p.sh(`nohup ` + p.client(`-n debug 127.0.0.1 -- sleep 4712`) + ` >/run/client 2>&1 & echo $! >/run/client.pid`)
+	p.until("the session", `pgrep -x -f 'sleep 4712'`)
+	p.sh(`systemctl restart shellagent`)
+	p.until("the client's word for it", `grep -q stopping /run/client`)
+	p.sh(`! pgrep -f 'sleep 471[12]'`)
+	p.sh(`systemctl kill --kill-whom=main --signal=KILL shellagent`)
+	p.until("the agent to come back", `[ "$(systemctl show --property NRestarts --value shellagent)" = 1 ]; `+p.client("debug 127.0.0.1 -- true"))
+}
+
+func (p packaged) socketActivation() {
+	p.sh(`systemctl stop shellagent; systemctl enable --quiet --now shellagent.socket`)
+	p.expect("before a connection", p.sh(`systemctl is-active shellagent.service shellagent.socket || true`), "inactive\nactive")
+	p.expect("the first connection", p.sh(p.client("debug 127.0.0.1 -- id -un")), "operator")
+	p.expect("over IPv6", p.sh(p.client("debug ::1 -- id -un")), "operator")
+	p.expect("after it", p.sh(`systemctl is-active shellagent.service`), "active")
+	// A client that comes while the agent restarts waits.
+	p.sh(`systemctl restart --no-block shellagent; curl -sk -m 20 https://127.0.0.1:4000/healthz`)
+	p.sh(`systemctl disable --quiet --now shellagent.socket; systemctl restart shellagent`)
+}
+
+// fail2ban: the real one reads the real journal with the shipped filter. What a
+// session writes to the journal in the agent's words bans nobody.
+func (p packaged) fail2ban() {
+	p.sh(`cp -r /mnt/share/fail2ban/filter.d /mnt/share/fail2ban/jail.d /etc/fail2ban/
+		cat >/etc/fail2ban/jail.d/zz-test.local <<-'END'
+			[sshd]
+			enabled = false
+			[shellagent]
+			ignoreself = false
+			ignoreip =
+			maxretry = 3
+			banaction =
+			action =
+		END
+		systemctl start fail2ban`)
+	p.until("fail2ban", `fail2ban-client ping`)
+	p.sh(p.client(`debug 127.0.0.1 --command 'for i in 1 2 3 4 5; do
+			logger -t shellagent level=INFO msg=refused reason=unknown_key remote=192.0.2.1:1
+		done'`))
+	p.until("the forged lines to be in the journal", `[ "$(journalctl -q -o cat | grep -c 192.0.2.1)" -ge 5 ]`)
+	p.sh(`runuser -u operator -- agent-cli keys generate --batch -o /home/operator/key
+		for i in 1 2 3; do ! runuser -u operator -- agent-cli exec --accept-new -i /home/operator/key debug 127.0.0.1 -- true; done`)
+	p.until("the ban", `fail2ban-client status shellagent | grep -q 127.0.0.1`)
+	if banned := p.sh(`fail2ban-client status shellagent`); strings.Contains(banned, "192.0.2.1") {
+		p.t.Errorf("a session's forged lines have banned an address:\n%s", banned)
+	}
+	p.sh(`systemctl stop fail2ban; rm /etc/fail2ban/jail.d/*shellagent* /etc/fail2ban/filter.d/shellagent.conf /etc/fail2ban/jail.d/zz-test.local`)
+}
+
+// upgrade: an open session lives through it, and without sessions the new
+// version runs at once. What the administrator wrote stays.
+func (p packaged) upgrade() {
+	p.sh(`nohup ` + p.client(`-n debug 127.0.0.1 --command 'sleep 4713; echo survived'`) + ` >/run/client 2>&1 &`)
+	p.until("the session", `pgrep -x -f 'sleep 4713'`)
+	pid := p.sh(`systemctl show --property MainPID --value shellagent`)
+	said := p.sh(`dpkg -i /mnt/share/shellagent_1.3.0*.deb 2>&1`)
+	if !strings.Contains(said, "systemctl restart shellagent") {
+		p.t.Errorf("the upgrade does not say that the old version goes on:\n%s", said)
+	}
+	p.expect("the running agent", p.sh(`systemctl show --property MainPID --value shellagent`), pid)
+	p.sh(`pkill -x -f 'sleep 4713'`)
+	p.until("the session's end", `grep -q survived /run/client`)
+	// Its front is of the old version too, whatever lies on the disk now.
+	p.sh(`pkill -KILL -u shellagent`)
+	p.until("another front", p.client("debug 127.0.0.1 -- true"))
+	p.until("no session", `! pgrep -u operator`)
+
+	said = p.sh(`dpkg -i /mnt/share/shellagent_1.3.0*.deb /mnt/share/shellagent-client_1.3.0*.deb 2>&1`)
+	if p.sh(`systemctl show --property MainPID --value shellagent`) == pid {
+		p.t.Errorf("without sessions the upgrade does not start the new version:\n%s", said)
+	}
+	p.expect("a session after the upgrade", p.sh(p.client("debug 127.0.0.1 -- id -un")), "operator")
+	p.sh(`systemctl disable --quiet shellagent; dpkg -i /mnt/share/shellagent_1.3.0*.deb`)
+	p.expect("a service that was disabled", p.sh(`systemctl is-enabled shellagent || true`), "disabled")
+	p.sh(`systemctl enable --quiet shellagent`)
+}
+
+func (p packaged) remove() {
+	p.sh(`echo '{"sources": {"root": {"exec": {"user": "root"}, "shell": "/bin/bash"}}}' >/etc/shellagent/sources.d/root.json
+		systemctl reload shellagent`)
+	got := p.try(p.client(`root 127.0.0.1 --command 'dpkg -r shellagent'`))
+	if got.code == 0 || !strings.Contains(got.stderr, "systemd-run") {
+		p.t.Errorf("removal from a session of the agent: code %d, %s", got.code, got.stderr)
+	}
+	p.expect("the agent after that", p.sh(`systemctl is-active shellagent; dpkg-query -W -f '${db:Status-Status}' shellagent`), "active\ninstalled")
+	p.sh(`dpkg -r shellagent`)
+	p.sh(`! pgrep -x shellagent; ! pgrep -x agent; ! curl -sk -m 2 https://127.0.0.1:4000/healthz`)
+	p.expect("the service", p.sh(`systemctl is-active shellagent || true`), "inactive")
+	p.expect("what stays", p.sh(`cd /; ls -d etc/shellagent/agent.json etc/shellagent/sources.d/debug.json var/lib/shellagent/host_key`),
+		"etc/shellagent/agent.json\netc/shellagent/sources.d/debug.json\nvar/lib/shellagent/host_key")
+}
+
+func (p packaged) purge() {
+	p.sh(`echo '{}' >/etc/shellagent/client.json; dpkg -P shellagent`)
+	p.expect("with the client installed", p.sh(`find /etc/shellagent /var/lib/shellagent 2>/dev/null || true`), "/etc/shellagent\n/etc/shellagent/client.json")
+	p.sh(`dpkg -P shellagent-client`)
+	left := p.sh(everyFile + ` | comm -13 /run/before - | grep -v -E '^/var/(log|cache|lib/(dpkg|systemd|fail2ban))/|^/etc/(passwd|group|shadow|gshadow|subuid|subgid)-$' || true
+		getent passwd shellagent || true; getent group shellagent || true
+		find /var/lib/dpkg/info /var/lib/systemd /etc -name '*shellagent*'
+		systemctl list-unit-files --no-legend '*shellagent*' || true`)
+	p.expect("what a purge leaves", left, "")
+}
