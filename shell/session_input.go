@@ -12,6 +12,8 @@ const (
 	stdinPatience = 10 * time.Second
 	// signalPatience is how long a signal waits for the input before it.
 	signalPatience = 10 * time.Second
+	// gapPatience is how long input waits for what comes before it.
+	gapPatience = time.Second
 	// stuckInput is how long a write may make no progress before a signal
 	// overtakes it: a program that does not read can still be interrupted.
 	stuckInput = 250 * time.Millisecond
@@ -34,9 +36,10 @@ func (e *OffsetError) Error() string {
 //
 // When the queue (256 KiB) is full it waits for room for up to 10 seconds or
 // until ctx is done, and returns what was taken until then without an error. A
-// request that begins beyond what was taken is refused with [ReasonOffset] and
-// an [OffsetError], unless an earlier one is still waiting for room: then it
-// waits for its turn. The program's input being closed is not an error; what is
+// request that begins beyond what was taken waits a second for the one before it,
+// which may have been overtaken on another connection, and as long as any other
+// if that one waits for room; then it is refused with [ReasonOffset] and an
+// [OffsetError]. The program's input being closed is not an error; what is
 // sent then goes nowhere, as into a pipe that nobody reads.
 func (s *Session) Stdin(ctx context.Context, kid string, in Stdin) (next uint64, err error) {
 	s.mu.Lock()
@@ -60,7 +63,11 @@ func (s *Session) takeInput(ctx context.Context, kid string, in Stdin) error {
 			}
 		}
 		if patience == nil {
-			patience = time.NewTimer(stdinPatience)
+			limit := stdinPatience
+			if in.Offset > s.input.next && !s.input.follows(in.Offset) {
+				limit = gapPatience
+			}
+			patience = time.NewTimer(limit)
 			defer patience.Stop()
 			s.input.wait(in.Offset)
 			defer s.input.unwait(in.Offset)
@@ -87,8 +94,6 @@ func (s *Session) inputError(in Stdin) error {
 		return Deny(ReasonBody, fmt.Errorf("input after its end at offset %d", s.input.next))
 	case in.EOF && end < s.input.next:
 		return Deny(ReasonBody, fmt.Errorf("end of input at offset %d, but %d bytes were taken", end, s.input.next))
-	case in.Offset > s.input.next && !s.input.follows(in.Offset):
-		return s.gap()
 	}
 	return nil
 }
