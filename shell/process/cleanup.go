@@ -40,7 +40,7 @@ func CleanUp(stateDir string) (ended int, err error) {
 			errs = append(errs, fmt.Errorf("another agent (pid %d) uses %s: give each its own stateDir", n.text.Agent.PID, stateDir))
 		default:
 			if t := n.text.rest(); !t.empty() {
-				e := newEnding(t)
+				e := newEnding(t, func() {})
 				e.begin(cleanUpGrace)
 				running, left = append(running, e), append(left, n)
 				continue

@@ -18,6 +18,7 @@ type target interface {
 // left. It runs once, in a goroutine of its own, and can be hastened.
 type ending struct {
 	target target
+	after  func()        // called at its end
 	done   chan struct{} // closed when nothing is left, or failed is set
 	wake   chan struct{}
 	failed bool // read after done: something could not be killed
@@ -32,8 +33,8 @@ type ending struct {
 // in an uninterruptible wait (a dead file server) may outlive it.
 const killLimit = 10 * time.Second
 
-func newEnding(t target) *ending {
-	return &ending{target: t, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+func newEnding(t target, after func()) *ending {
+	return &ending{target: t, after: after, done: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
 // begin starts the ending. When it was begun already it tells once more, and
@@ -77,6 +78,7 @@ func (e *ending) wait() {
 
 func (e *ending) run() {
 	defer close(e.done)
+	defer e.after()
 	if e.target.empty() {
 		return
 	}

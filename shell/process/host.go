@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"time"
 
 	"shellagent/account"
@@ -59,7 +60,8 @@ func NewHost(c HostConfig) (*Host, error) {
 }
 
 func (h *Host) keepTogether(noCgroup bool) (err error) {
-	if !noCgroup {
+	// As init of a container the agent adopts orphans whether it wants or not.
+	if !noCgroup && os.Getpid() != 1 {
 		if h.groups, err = findCgroupRoot(); err == nil {
 			return nil
 		}

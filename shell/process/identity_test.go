@@ -60,18 +60,47 @@ func everybodysCopy(t *testing.T) string {
 	return file
 }
 
-// TestAsOrdinaryUser runs all tests again as a user without privileges.
+// TestAsOrdinaryUser runs all tests again as a user without privileges, in a
+// cgroup that was delegated to that user where cgroups can be made.
 func TestAsOrdinaryUser(t *testing.T) {
 	who := other(t)
-	cmd := exec.Command(everybodysCopy(t), "-test.short", fmt.Sprintf("-test.v=%v", testing.Verbose()))
+	cmd := exec.Command(everybodysCopy(t), fmt.Sprintf("-test.v=%v", testing.Verbose()))
 	cmd.Dir = "/"
 	cmd.Env = append(os.Environ(), "HOME="+who.Home, "TMPDIR=/tmp")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: who.UID, Gid: who.GID, Groups: who.Groups}}
+	if h := newHost(t, HostConfig{}); h.groups != nil {
+		g := delegated(t, h, who)
+		_, release, err := g.place(cmd.SysProcAttr, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Logf("%s", out)
+}
+
+// delegated makes a cgroup in which the user may make others.
+func delegated(t *testing.T, h *Host, who shell.Credential) *cgroup {
+	t.Helper()
+	g, err := h.groups.make()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		g.kill()
+		eventually(t, "the delegated group is empty", g.empty)
+		g.discard()
+	})
+	for _, file := range []string{"", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"} {
+		if err := os.Chown(filepath.Join(g.dir, file), int(who.UID), int(who.GID)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return g
 }
 
 func TestRunsAsTheUser(t *testing.T) {

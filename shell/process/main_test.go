@@ -189,18 +189,19 @@ func terminal80() *shell.Terminal {
 type started struct {
 	*Process
 	t        testing.TB
-	out, err *output
+	out, err *collected
 }
 
-type output struct {
+// collected is an output as far as it was read.
+type collected struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 	more chan struct{} // closed and replaced when there is more
 	end  chan struct{}
 }
 
-func collect(r io.Reader) *output {
-	o := &output{more: make(chan struct{}), end: make(chan struct{})}
+func collect(r io.Reader) *collected {
+	o := &collected{more: make(chan struct{}), end: make(chan struct{})}
 	if r == nil {
 		close(o.end)
 		return o
@@ -223,7 +224,7 @@ func collect(r io.Reader) *output {
 	return o
 }
 
-func (o *output) String() string {
+func (o *collected) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
@@ -232,7 +233,7 @@ func (o *output) String() string {
 const patience = 20 * time.Second
 
 // await waits until the output holds want.
-func (o *output) await(t testing.TB, want string) {
+func (o *collected) await(t testing.TB, want string) {
 	t.Helper()
 	limit := time.After(patience)
 	for {
@@ -255,7 +256,7 @@ func (o *output) await(t testing.TB, want string) {
 	}
 }
 
-func (o *output) awaitEnd(t testing.TB) string {
+func (o *collected) awaitEnd(t testing.TB) string {
 	t.Helper()
 	select {
 	case <-o.end:

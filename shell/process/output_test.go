@@ -252,12 +252,12 @@ func TestBulk(t *testing.T) {
 	sent, received := sha256.New(), sha256.New()
 	fed := make(chan error, 1)
 	go func() {
-		_, err := io.Copy(io.MultiWriter(p.Stdin(), sent), io.LimitReader(random, int64(size)))
+		_, err := io.Copy(io.MultiWriter(p.Stdin(), sent), io.LimitReader(random, size))
 		fed <- errors.Join(err, p.Stdin().Close())
 	}()
 	begun := time.Now()
 	n, err := io.CopyBuffer(struct{ io.Writer }{received}, p.Output(shell.FrameStdout), make([]byte, 64<<10))
-	if err != nil || n != int64(size) {
+	if err != nil || n != size {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	if err := <-fed; err != nil {

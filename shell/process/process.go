@@ -54,7 +54,8 @@ func (p *Process) Stdin() io.WriteCloser { return p.streams.stdin() }
 
 // Output implements [shell.Program]; its readers are [shell.ReadinessWaiter].
 // On pipes it ends when nobody has the other end open any more. On a pty it
-// also ends when the program has ended and what it wrote was read.
+// also ends when the program has ended and what it wrote was read; on both when
+// a hang-up was carried out, whoever still holds the other end.
 func (p *Process) Output(t shell.FrameType) io.Reader { return p.streams.output(t) }
 
 // Resize implements [shell.Program].

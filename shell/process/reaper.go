@@ -11,9 +11,9 @@ import (
 // reaper buries orphans that the agent adopted and that ended, so that they do
 // not stay as zombies. It runs while there are sessions, or orphans of theirs.
 //
-// It never takes the exit of a child that somebody waits for: it leaves alone
-// what is in the agent's own session, the leaders of sessions, and everything
-// that was not already dead a while ago.
+// It does not take the exit of a child that somebody waits for: it leaves alone
+// the leaders of sessions, and everything that was not already dead a while ago.
+// What is in the agent's own session is as a rule no orphan, so it lies longer.
 type reaper struct {
 	sub  *subreaper
 	wake chan struct{} // a session is over
@@ -24,8 +24,11 @@ type reaper struct {
 	closed bool
 }
 
-// unburied is how long a dead child may lie before nobody seems to wait for it.
-const unburied = time.Second
+// How long a dead child may lie before nobody seems to wait for it.
+const (
+	unburied    = time.Second
+	unburiedOwn = time.Minute // in the agent's own session
+)
 
 func newReaper(s *subreaper) *reaper {
 	return &reaper{sub: s, wake: make(chan struct{}, 1), quit: make(chan struct{})}
@@ -131,14 +134,19 @@ func (r *reaper) sweep(before map[processID]time.Time) (dead map[processID]time.
 	dead = make(map[processID]time.Time)
 	needed = len(s.trees) > 0
 	for _, c := range table {
-		if c.parent != s.pid || c.session == s.session || leaders[c.id] {
+		own := c.session == s.session
+		if c.parent != s.pid || leaders[c.id] || own && !c.dead() {
 			continue
 		}
 		needed = true
+		limit := unburied
+		if own {
+			limit = unburiedOwn
+		}
 		since, seen := before[c.id]
 		switch {
 		case !c.dead():
-		case seen && now.Sub(since) >= unburied:
+		case seen && now.Sub(since) >= limit:
 			bury(c.id.pid)
 		case seen:
 			dead[c.id] = since

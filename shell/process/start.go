@@ -79,9 +79,9 @@ func (p *Process) start(c child) error {
 	if err != nil {
 		return err
 	}
-	p.tree, p.ending = t, newEnding(t)
+	p.tree, p.ending = t, newEnding(t, p.streams.cutOff)
 	if p.keep {
-		p.ending = newEnding(hangUpOnly{p})
+		p.ending = newEnding(hangUpOnly{p}, p.streams.cutOff)
 	}
 	note, err := p.host.notes.add(t.describe(), p.keep)
 	if err != nil {

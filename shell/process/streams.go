@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -27,6 +26,8 @@ type streams interface {
 	output(shell.FrameType) io.Reader
 	// programEnded is called once the program itself was reaped.
 	programEnded()
+	// cutOff makes the outputs end, whoever still holds them.
+	cutOff()
 	close()
 }
 
@@ -45,7 +46,7 @@ func (h *Host) openStreams(term *shell.Terminal, c shell.Credential) (streams, e
 // pipes are the streams of a program without a terminal.
 type pipes struct {
 	in                          *os.File // the agent's ends
-	out, err                    pipeOutput
+	out, err                    output
 	childIn, childOut, childErr *os.File
 }
 
@@ -53,14 +54,23 @@ func openPipes() (*pipes, error) {
 	p := &pipes{}
 	var errs [3]error
 	p.childIn, p.in, errs[0] = os.Pipe()
-	p.childOut, errs[1] = p.out.open()
-	p.childErr, errs[2] = p.err.open()
+	p.childOut, errs[1] = p.out.pipe()
+	p.childErr, errs[2] = p.err.pipe()
 	if err := errors.Join(errs[:]...); err != nil {
 		p.closeChildEnds()
 		p.close()
 		return nil, fmt.Errorf("open pipes for the program: %w (raise the agent's limit of open files)", err)
 	}
 	return p, nil
+}
+
+// pipe opens the output on a new pipe and returns the child's end.
+func (o *output) pipe() (child *os.File, err error) {
+	own, child, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	return child, o.open(own)
 }
 
 func (p *pipes) childEnds() childEnds {
@@ -91,6 +101,11 @@ func (p *pipes) stdin() io.WriteCloser { return p.in }
 // write to them, and is waited for, as sshd does.
 func (p *pipes) programEnded() {}
 
+func (p *pipes) cutOff() {
+	p.out.cutOff()
+	p.err.cutOff()
+}
+
 func (p *pipes) output(t shell.FrameType) io.Reader {
 	switch t {
 	case shell.FrameStdout:
@@ -99,54 +114,6 @@ func (p *pipes) output(t shell.FrameType) io.Reader {
 		return &p.err
 	default:
 		return nil
-	}
-}
-
-// pipeOutput reads from a pipe; a closed one is at its end.
-type pipeOutput struct {
-	file *os.File
-	conn syscall.RawConn
-}
-
-var _ shell.ReadinessWaiter = (*pipeOutput)(nil)
-
-// open returns the child's end.
-func (o *pipeOutput) open() (child *os.File, err error) {
-	if o.file, child, err = os.Pipe(); err != nil {
-		return nil, err
-	}
-	o.conn, err = o.file.SyscallConn()
-	return child, err
-}
-
-func (o *pipeOutput) Read(p []byte) (int, error) {
-	n, err := o.file.Read(p)
-	if errors.Is(err, os.ErrClosed) {
-		err = io.EOF
-	}
-	return n, err
-}
-
-// WaitReadable implements [shell.ReadinessWaiter].
-func (o *pipeOutput) WaitReadable() error {
-	if waitReadable(o.conn) != nil {
-		return io.EOF // closed
-	}
-	return nil
-}
-
-// waitReadable blocks in the runtime's poller until a read would not block. An
-// error is os.ErrDeadlineExceeded, or says that the file is closed.
-func waitReadable(conn syscall.RawConn) error { return conn.Read(readable) }
-
-// readable is asked again by the poller's next event when it says no.
-func readable(fd uintptr) bool {
-	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(fds[:], 0)
-		if err != unix.EINTR {
-			return err != nil || n > 0
-		}
 	}
 }
 

@@ -166,6 +166,32 @@ func TestWithoutKillOnExit(t *testing.T) {
 	})
 }
 
+// A hang-up ends the session even where what holds its pipes is kept.
+func TestHangUpCutsOffWhatIsKept(t *testing.T) {
+	keepings(t, func(t *testing.T, h *Host) {
+		word := unique()
+		g := script(self(t), "echo early; (trap '' HUP; exec sleep "+word+") & exit 4")
+		g.Limits.KillOnExit = false
+		s := begin(t, h, g, nil)
+		eventually(t, "the job runs", func() bool { return len(running(t, word)) > 0 })
+		if exit := s.Wait(); exit.Code != 4 {
+			t.Errorf("%+v", exit)
+		}
+		s.HangUp(0)
+		if out := s.out.awaitEnd(t); out != "early\n" {
+			t.Errorf("%q", out)
+		}
+		s.err.awaitEnd(t)
+		s.Close()
+		pids := running(t, word)
+		if len(pids) != 1 {
+			t.Fatalf("the job was ended: %v", pids)
+		}
+		_ = unix.Kill(pids[0], unix.SIGKILL)
+		eventually(t, "the job is gone", s.tree.empty)
+	})
+}
+
 // On pipes what the program left behind may still write, as under sshd.
 func TestPipesAreWaitedFor(t *testing.T) {
 	keepings(t, func(t *testing.T, h *Host) {

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
@@ -24,11 +22,7 @@ type terminal struct {
 	conn   syscall.RawConn // the master's
 	slave  *os.File
 	in     terminalInput
-	out    terminalOutput
-
-	// ended says that the program itself is gone: what is still in the terminal
-	// is read, and no more is waited for.
-	ended atomic.Bool
+	out    output
 }
 
 // openTerminal opens a pty that belongs to the user and has its size and modes
@@ -44,7 +38,7 @@ func (h *Host) openTerminal(size shell.Winsize, c shell.Credential) (*terminal, 
 		_ = slave.Close()
 		return nil, errors.New("open a terminal: no free descriptor (raise the agent's limit of open files)")
 	}
-	t.in.terminal, t.out.terminal = t, t
+	t.in.terminal = t
 	if err := t.prepare(h, size, c); err != nil {
 		t.closeChildEnds()
 		t.close()
@@ -54,9 +48,10 @@ func (h *Host) openTerminal(size shell.Winsize, c shell.Credential) (*terminal, 
 }
 
 func (t *terminal) prepare(h *Host, size shell.Winsize, c shell.Credential) (err error) {
-	if t.conn, err = t.master.SyscallConn(); err != nil {
+	if err := t.out.open(t.master); err != nil {
 		return err
 	}
+	t.conn = t.out.conn
 	if err := t.resize(size); err != nil {
 		return err
 	}
@@ -118,12 +113,10 @@ func (t *terminal) output(f shell.FrameType) io.Reader {
 	return nil
 }
 
-// programEnded wakes who waits for output that may never come: a background
-// job that holds the terminal does not hold the session.
-func (t *terminal) programEnded() {
-	t.ended.Store(true)
-	_ = t.master.SetReadDeadline(time.Unix(1, 0))
-}
+// programEnded does not wait for output that may never come: a background job
+// that holds the terminal does not hold the session.
+func (t *terminal) programEnded() { t.out.cutOff() }
+func (t *terminal) cutOff()       { t.out.cutOff() }
 
 // resize sets the size; the kernel tells the foreground process group by WINCH
 // when it differs.

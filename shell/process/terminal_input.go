@@ -3,13 +3,10 @@ package process
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"shellagent/shell"
 )
 
 // terminalInput writes what the person types. One call at a time.
@@ -129,66 +126,4 @@ func endsLine(modes *unix.Termios, c byte) bool {
 	default:
 		return c == modes.Cc[unix.VEOF] || c == modes.Cc[unix.VEOL] || c == modes.Cc[unix.VEOL2]
 	}
-}
-
-// terminalOutput reads what the program shows. One call at a time.
-type terminalOutput struct {
-	terminal *terminal
-	rest     int // bytes read since the program ended
-}
-
-var _ shell.ReadinessWaiter = (*terminalOutput)(nil)
-
-// maxRest is more than a terminal holds (64 KiB of buffers and a line), so that
-// everything the program wrote is read, and a job that writes on is not.
-const maxRest = 256 << 10
-
-// Read ends with io.EOF when nobody has the terminal open any more, for which
-// the kernel says EIO, or when the program ended and what it wrote was read.
-func (o *terminalOutput) Read(p []byte) (int, error) {
-	if !o.terminal.ended.Load() {
-		n, err := o.terminal.master.Read(p)
-		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return n, endOfOutput(err)
-		}
-	}
-	return o.readRest(p)
-}
-
-// readRest does not wait. The kernel looks through its buffers before it says
-// that there is nothing, so nothing that was written before is missed.
-func (o *terminalOutput) readRest(p []byte) (n int, err error) {
-	if o.rest >= maxRest {
-		return 0, io.EOF
-	}
-	err = o.terminal.control(func(fd int) error {
-		for {
-			var err error
-			if n, err = unix.Read(fd, p); !errors.Is(err, unix.EINTR) {
-				return err
-			}
-		}
-	})
-	if n <= 0 && (err == nil || errors.Is(err, unix.EAGAIN)) {
-		return 0, io.EOF
-	}
-	n = max(n, 0)
-	o.rest += n
-	return n, endOfOutput(err)
-}
-
-func endOfOutput(err error) error {
-	if errors.Is(err, syscall.EIO) || errors.Is(err, os.ErrClosed) {
-		return io.EOF
-	}
-	return err
-}
-
-// WaitReadable implements [shell.ReadinessWaiter].
-func (o *terminalOutput) WaitReadable() error {
-	err := waitReadable(o.terminal.conn)
-	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil // the program ended: a Read says what is left
-	}
-	return io.EOF // closed
 }
