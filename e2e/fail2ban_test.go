@@ -52,7 +52,7 @@ func TestFail2banCountsRefusals(t *testing.T) {
 				_ = exec.Command("curl", append([]string{"-sk", "-m", "5"}, request...)...).Run()
 			}
 			// The front's own refusals are gathered before they are logged.
-			h.waitFor("the front's lines", func() bool { 
+			h.waitFor("the front's lines", func() bool {
 				return strings.Contains(h.log.String(), "no_token") && strings.Contains(h.log.String(), "target_form")
 			})
 			h.stop()
