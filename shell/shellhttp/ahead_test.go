@@ -27,6 +27,7 @@ func TestSlowReaderIsNotCut(t *testing.T) {
 	out := numbers(6 << 20 / 64)
 	for name, enc := range encodings {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := newTestBroker(t, map[string]script{"say": sayScript(out, "", 0)})
 			server := serve(t, b, func(_ *HandlerConfig, h *Handler) {
 				if h != nil {

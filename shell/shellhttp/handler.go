@@ -116,6 +116,10 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, target string, re
 		h.drop(reply)
 		h.refuse(w, r, remote, shell.Deny(shell.ReasonInternal, errors.New("a stream was begun before the body was read")))
 	default:
+		if reply.Code == "" || afterToken[reply.Code] {
+			proven(r.Context())
+		}
+		hold(r.Context(), reply.Wait)
 		h.answer(w, r, reply)
 	}
 }

@@ -62,6 +62,7 @@ func TestBrokerThatCannotBeAsked(t *testing.T) {
 }
 
 func TestCallsCarryWhatTheClientSent(t *testing.T) {
+	t.Parallel()
 	b := newTestBroker(t, nil)
 	var got shell.Call
 	var body []byte
@@ -96,6 +97,7 @@ func TestSlowBodies(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := newTestBroker(t, nil)
 			var readErr error
 			b.before = func(call *shell.Call) (*shell.Reply, error) {
@@ -127,6 +129,7 @@ func TestSlowBodies(t *testing.T) {
 
 // A deadline of the body must not outlive it: the stream does.
 func TestBodyDeadlineDoesNotEndTheStream(t *testing.T) {
+	t.Parallel()
 	b := newTestBroker(t, map[string]script{"cat": catScript})
 	server := serve(t, b, func(_ *HandlerConfig, h *Handler) {
 		if h != nil {

@@ -34,7 +34,6 @@ func TestInputSurvivesFaults(t *testing.T) {
 		"unavailable":  {shell.ReasonUnavailable, false},
 		"too late":     {shell.ReasonBodyTimeout, false},
 		"replayed":     {shell.ReasonCounter, false},
-		"busy":         {shell.ReasonReplayFull, false},
 		"answers lost": {shell.ReasonUnavailable, true},
 	} {
 		for kind, term := range map[string]*shell.Terminal{"terminal": terminal, "pipes": nil} {

@@ -81,6 +81,9 @@ func writeProblem(w http.ResponseWriter, reply *shell.Reply) error {
 	if reply.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
+	if reply.Wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((reply.Wait+time.Second-1)/time.Second)))
+	}
 	if !afterToken[reply.Code] {
 		h.Set("Connection", "close")
 	}

@@ -31,6 +31,9 @@ const (
 
 // NewServer returns a server for h with all its limits set; run it with
 // ServeTLS(listener, "", ""). tlsConfig needs a certificate and is not changed.
+// A listener's connection that has a method Proven is told by it when a request
+// on it had a verified token.
+//
 // Headers are bounded to 16 KiB in all. There is no limit on the time of an
 // answer, which may be a session; each write of one has its own.
 func NewServer(h *Handler, tlsConfig *tls.Config) *http.Server {
@@ -74,6 +77,8 @@ type connWatch struct {
 type connNote struct {
 	active atomic.Bool // a request has begun
 	served atomic.Bool // a handler has seen it
+	proven atomic.Bool // a request of it had a verified token
+	tell   func()      // the connection's own Proven, or nil
 }
 
 type connNoteKey struct{}
@@ -87,7 +92,7 @@ func served(ctx context.Context) {
 
 func (w *connWatch) begin(ctx context.Context, c net.Conn) context.Context {
 	limitUnsent(c)
-	n := &connNote{}
+	n := &connNote{tell: proves(c)}
 	w.notes.Store(c, n)
 	return context.WithValue(ctx, connNoteKey{}, n)
 }

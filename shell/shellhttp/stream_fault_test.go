@@ -163,7 +163,7 @@ func TestManyCutsLoseNothing(t *testing.T) {
 func TestSilence(t *testing.T) {
 	b := newTestBroker(t, map[string]script{"wait": waitScript})
 	c := serve(t, b).client(t)
-	c.times.silence = 150 * time.Millisecond
+	c.times.silence, c.times.patience = 150*time.Millisecond, 20*time.Millisecond
 	s := open(t, c, "wait", shell.OpenRequest{})
 	if _, err := s.Next(context.Background()); !errors.Is(err, ErrSilent) {
 		t.Errorf("got %v", err)

@@ -1,0 +1,45 @@
+package shellhttp
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"shellagent/shell"
+)
+
+// proves returns what tells a connection that a request on it had a verified
+// token, or nil.
+func proves(c net.Conn) func() {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if p, ok := c.(interface{ Proven() }); ok {
+		return p.Proven
+	}
+	return nil
+}
+
+// proven tells the request's connection, once.
+func proven(ctx context.Context) {
+	n, ok := ctx.Value(connNoteKey{}).(*connNote)
+	if ok && n.tell != nil && !n.proven.Swap(true) {
+		n.tell()
+	}
+}
+
+// hold keeps a refusal back for as long as the broker says. It costs the
+// client its connection for that time, and the agent nothing that anybody else
+// needs.
+func hold(ctx context.Context, wait time.Duration) {
+	if wait <= 0 {
+		return
+	}
+	t := time.NewTimer(min(wait, shell.MaxWait))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
