@@ -23,7 +23,7 @@ func newCrowd(each, all int) *crowd {
 // enter says whether there is room for one more from an address; if so, leave
 // is called afterwards.
 func (c *crowd) enter(from netip.Addr) bool {
-	key := neighbourhood(from)
+	key := Neighbourhood(from)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.now >= c.all || c.from[key] >= c.each {
@@ -35,7 +35,7 @@ func (c *crowd) enter(from netip.Addr) bool {
 }
 
 func (c *crowd) leave(from netip.Addr) {
-	key := neighbourhood(from)
+	key := Neighbourhood(from)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now--

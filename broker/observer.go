@@ -29,7 +29,9 @@ var _ Observer = Observers(nil)
 // RefusedByFront counts and logs n refusals that the front made itself, before
 // a request became a call. The front's word is only counted, never acted upon.
 func (b *Broker) RefusedByFront(reason shell.Reason, remote netip.Addr, n uint64) {
-	b.penalties.Add(remote, n)
+	if reason != shell.ReasonUnavailable {
+		b.penalties.Add(remote, n)
+	}
 	b.refusals.add(slog.LevelInfo, reason, remote, n, "remote", remote, "count", n, "by", "front")
 	b.observe(shell.Event{Kind: shell.EventRefused, Reason: reason, Remote: remote, Count: n})
 }

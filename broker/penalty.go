@@ -52,7 +52,7 @@ func NewPenalties(now func() time.Time) *Penalties {
 // Add counts n requests from an address that proved nothing, and returns how
 // long the answer to the last of them is held back.
 func (p *Penalties) Add(from netip.Addr, n uint64) time.Duration {
-	key := neighbourhood(from)
+	key := Neighbourhood(from)
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()

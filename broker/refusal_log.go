@@ -83,7 +83,7 @@ func (l *refusalLog) admit(reason shell.Reason, remote netip.Addr, n uint64) boo
 }
 
 func (l *refusalLog) entry(remote netip.Addr) *refusalEntry {
-	key := neighbourhood(remote)
+	key := Neighbourhood(remote)
 	e := l.entries[key]
 	if e == nil && len(l.entries) >= maxRefusers {
 		remote, key = netip.Addr{}, netip.Prefix{}

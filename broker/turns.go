@@ -111,7 +111,7 @@ func (t *Turns) enqueue(w *waiter, from netip.Addr, urgent bool) {
 		t.urgent = append(t.urgent, w)
 		return
 	}
-	key := neighbourhood(from)
+	key := Neighbourhood(from)
 	q := t.queues[key]
 	if q == nil {
 		q = &addressQueue{from: key}
@@ -157,7 +157,7 @@ func (t *Turns) forget(w *waiter, from netip.Addr, urgent bool) {
 		t.urgent = without(t.urgent, w)
 		return
 	}
-	q := t.queues[neighbourhood(from)]
+	q := t.queues[Neighbourhood(from)]
 	q.waiting = without(q.waiting, w)
 	if len(q.waiting) == 0 {
 		delete(t.queues, q.from)
@@ -174,9 +174,9 @@ func without[T comparable](all []T, one T) []T {
 	return all
 }
 
-// neighbourhood is the address range that counts as one: an IPv4 address, or
+// Neighbourhood is the address range that counts as one: an IPv4 address, or
 // an IPv6 /64. Callers without an address share one.
-func neighbourhood(a netip.Addr) netip.Prefix {
+func Neighbourhood(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := 32
 	if a.Is6() {

@@ -124,11 +124,11 @@ func TestNeighbourhood(t *testing.T) {
 		{"fe80::1%eth0", "fe80::2%eth1"},
 	}
 	for _, pair := range same {
-		if a, b := neighbourhood(netip.MustParseAddr(pair[0])), neighbourhood(netip.MustParseAddr(pair[1])); a != b {
+		if a, b := Neighbourhood(netip.MustParseAddr(pair[0])), Neighbourhood(netip.MustParseAddr(pair[1])); a != b {
 			t.Errorf("%s and %s count as %v and %v", pair[0], pair[1], a, b)
 		}
 	}
-	if neighbourhood(flooder) == neighbourhood(operator) {
+	if Neighbourhood(flooder) == Neighbourhood(operator) {
 		t.Error("two addresses count as one")
 	}
 }

@@ -1,7 +1,9 @@
 package front
 
 import (
+	"container/list"
 	"net"
+	"net/netip"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -29,34 +31,175 @@ func maxClients(setup broker.Setup) int {
 	return min(max(n, own), maxClientsEver)
 }
 
-// gate holds one element for each connection of a client.
-type gate chan struct{}
+// clients are the connections of clients, within a bound that strangers cannot
+// use up. A connection is a stranger's until a request on it had a verified
+// token. When there is no room for a new one, the stranger that has waited
+// longest is closed for it: whoever keeps connections without a key loses
+// them, and whoever has a key needs a moment to prove it. One address (or IPv6
+// /64) has strangers for half of the room at most, so that it pushes out its
+// own before anybody else's; those with a key who share it do not count.
+type clients struct {
+	limit, each int
+	// shared are networks from which everybody comes: the trusted proxies.
+	shared []netip.Prefix
 
-func newGate(n int) gate { return make(gate, n) }
+	mu        sync.Mutex
+	changed   *sync.Cond
+	count     int
+	strangers *list.List // of *client, the oldest first
+	from      map[netip.Prefix]*list.List
+}
 
-// limitedListener accepts while there is room: beyond that connections wait in
-// the socket instead of costing descriptors that live sessions need.
+func newClients(limit int, shared []netip.Prefix) *clients {
+	c := &clients{
+		limit: limit, each: max(limit/2, 1), shared: shared,
+		strangers: list.New(), from: make(map[netip.Prefix]*list.List),
+	}
+	c.changed = sync.NewCond(&c.mu)
+	return c
+}
+
+// client is a connection that counts.
+type client struct {
+	*net.TCPConn
+	all  *clients
+	home netip.Prefix
+
+	// Guarded by clients.mu: nil when this is no stranger (any more).
+	inAll, inHome *list.Element
+	left          bool
+}
+
+// Close implements [net.Conn].
+func (c *client) Close() error {
+	c.all.leave(c)
+	return c.TCPConn.Close()
+}
+
+// Proven says that a request on this connection had a verified token.
+func (c *client) Proven() {
+	c.all.mu.Lock()
+	defer c.all.mu.Unlock()
+	c.all.forget(c)
+}
+
+// enter takes a connection in, and closes another's if there is no room.
+func (a *clients) enter(conn *net.TCPConn) *client {
+	c := &client{TCPConn: conn, all: a, home: a.home(conn)}
+	a.mu.Lock()
+	a.count++
+	c.inAll = a.strangers.PushBack(c)
+	var out *client
+	if c.home.IsValid() {
+		l := a.from[c.home]
+		if l == nil {
+			l = list.New()
+			a.from[c.home] = l
+		}
+		c.inHome = l.PushBack(c)
+		if l.Len() > a.each {
+			out = l.Front().Value.(*client)
+		}
+	}
+	if out == nil && a.count > a.limit {
+		out = a.strangers.Front().Value.(*client)
+	}
+	if out != nil {
+		a.remove(out)
+	}
+	a.mu.Unlock()
+	if out != nil {
+		out.TCPConn.Close() // its server goroutine notices
+	}
+	return c
+}
+
+// wait returns when there is room for a connection, or somebody to close for
+// it; false means that closed has become true.
+func (a *clients) wait(closed *bool) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.count >= a.limit && a.strangers.Len() == 0 && !*closed {
+		a.changed.Wait()
+	}
+	return !*closed
+}
+
+func (a *clients) leave(c *client) {
+	a.mu.Lock()
+	a.remove(c)
+	a.mu.Unlock()
+}
+
+// remove takes a connection out, once. a.mu is held.
+func (a *clients) remove(c *client) {
+	a.forget(c)
+	if !c.left {
+		c.left = true
+		a.count--
+		a.changed.Broadcast()
+	}
+}
+
+// forget makes a connection no stranger's. a.mu is held.
+func (a *clients) forget(c *client) {
+	if c.inAll == nil {
+		return
+	}
+	a.strangers.Remove(c.inAll)
+	if l := a.from[c.home]; c.inHome != nil {
+		if l.Remove(c.inHome); l.Len() == 0 {
+			delete(a.from, c.home)
+		}
+	}
+	c.inAll, c.inHome = nil, nil
+}
+
+// home is the range of addresses that counts as one; the zero value for
+// connections that are not held against an address.
+func (a *clients) home(conn *net.TCPConn) netip.Prefix {
+	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	addr := remote.AddrPort().Addr()
+	for _, p := range a.shared {
+		if p.Contains(addr.Unmap().WithZone("")) {
+			return netip.Prefix{}
+		}
+	}
+	return broker.Neighbourhood(addr)
+}
+
+// limitedListener accepts connections into clients. When all of them have
+// proven themselves, others wait in the socket instead of costing descriptors
+// that live sessions need.
 type limitedListener struct {
 	*net.TCPListener
-	clients gate
-	closing sync.Once
-	closed  chan struct{}
+	clients *clients
+	closed  bool // guarded by clients.mu
 }
 
 // Accept implements [net.Listener].
 func (l *limitedListener) Accept() (net.Conn, error) {
-	select {
-	case l.clients <- struct{}{}:
-	case <-l.closed:
+	if !l.clients.wait(&l.closed) {
 		return nil, net.ErrClosed
 	}
 	c, err := l.AcceptTCP()
 	if err != nil {
-		<-l.clients
 		return nil, err
 	}
 	limitUnsent(c)
-	return &client{TCPConn: c, leave: sync.OnceFunc(func() { <-l.clients })}, nil
+	return l.clients.enter(c), nil
+}
+
+// Close implements [net.Listener].
+func (l *limitedListener) Close() error {
+	l.clients.mu.Lock()
+	l.closed = true
+	l.clients.changed.Broadcast()
+	l.clients.mu.Unlock()
+	return l.TCPListener.Close()
 }
 
 // unsentBytes is how much a slow client may hold in the kernel beyond what is
@@ -73,22 +216,4 @@ func limitUnsent(c *net.TCPConn) {
 		// An error costs promptness only.
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
 	})
-}
-
-// Close implements [net.Listener].
-func (l *limitedListener) Close() error {
-	l.closing.Do(func() { close(l.closed) })
-	return l.TCPListener.Close()
-}
-
-// client is a connection that counts.
-type client struct {
-	*net.TCPConn
-	leave func()
-}
-
-// Close implements [net.Conn].
-func (c *client) Close() error {
-	defer c.leave()
-	return c.TCPConn.Close()
 }

@@ -39,7 +39,7 @@ func Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	clients := newGate(maxClients(setup))
+	clients := newClients(maxClients(setup), setup.TrustedProxies)
 	listeners, err := inherit(setup.Listeners, clients)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func startedByBroker() error {
 }
 
 // inherit makes listeners of the descriptors that the broker left open.
-func inherit(n int, clients gate) ([]net.Listener, error) {
+func inherit(n int, clients *clients) ([]net.Listener, error) {
 	var all []net.Listener
 	for i := range n {
 		file := os.NewFile(uintptr(broker.FrontListenerFD+i), "listener")
@@ -83,7 +83,7 @@ func inherit(n int, clients gate) ([]net.Listener, error) {
 		if !ok {
 			return nil, fmt.Errorf("listener %d: %s is not TCP", i, l.Addr())
 		}
-		all = append(all, &limitedListener{TCPListener: tcp, clients: clients, closed: make(chan struct{})})
+		all = append(all, &limitedListener{TCPListener: tcp, clients: clients})
 	}
 	return all, nil
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"log/slog"
-	"net"
 	"testing"
 	"time"
 
@@ -25,52 +24,6 @@ func TestDocument(t *testing.T) {
 		if ok && !json.Valid(got) {
 			t.Errorf("%q became %q, which is not JSON", object, got)
 		}
-	}
-}
-
-func TestListenerBeyondItsRoomWaits(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	limited := &limitedListener{TCPListener: l.(*net.TCPListener), clients: newGate(2), closed: make(chan struct{})}
-	accepted := make(chan net.Conn)
-	go func() {
-		defer close(accepted)
-		for {
-			c, err := limited.Accept()
-			if err != nil {
-				return
-			}
-			accepted <- c
-		}
-	}()
-	var dialed []net.Conn
-	for range 3 {
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		dialed = append(dialed, c)
-	}
-	first, second := <-accepted, <-accepted
-	select {
-	case <-accepted:
-		t.Fatal("a third connection was accepted")
-	case <-time.After(50 * time.Millisecond):
-	}
-	first.Close()
-	first.Close() // once is what counts
-	third := <-accepted
-	if len(limited.clients) != 2 {
-		t.Errorf("%d connections count", len(limited.clients))
-	}
-	second.Close()
-	third.Close()
-	limited.Close()
-	<-accepted
-	for _, c := range dialed {
-		c.Close()
 	}
 }
 
