@@ -42,31 +42,31 @@ func TestInputSurvivesFaults(t *testing.T) {
 				b := newTestBroker(t, map[string]script{"cat": catScript})
 				var mu sync.Mutex
 				tries := map[uint64]int{}
-				faulty := func(call *shell.Call) *shell.Reply {
+				faulty := func(call *shell.Call) (*shell.Reply, error) {
 					in, err := stdinOf(call)
 					if err != nil {
-						t.Error(err)
+						return nil, err // the client has left: its program ended
 					}
 					mu.Lock()
 					defer mu.Unlock()
 					if tries[in.Offset]++; tries[in.Offset] > 2 {
-						return nil
+						return nil, nil
 					}
-					return problemOf(shell.Deny(c.reason, nil))
+					return problemOf(shell.Deny(c.reason, nil)), nil
 				}
 				lost := map[*shell.Call]*shell.Reply{}
 				b.before = func(call *shell.Call) (*shell.Reply, error) {
 					if !isStdin(call) {
 						return nil, nil
 					}
-					r := faulty(call)
+					r, err := faulty(call)
 					if c.taken && r != nil {
 						mu.Lock()
 						lost[call] = r
 						mu.Unlock()
 						return nil, nil
 					}
-					return r, nil
+					return r, err
 				}
 				b.after = func(call *shell.Call, r *shell.Reply) *shell.Reply {
 					mu.Lock()
