@@ -172,7 +172,7 @@ func parseNetworks(pointer string, texts []string) ([]netip.Prefix, []error) {
 	var errs []error
 	networks := make([]netip.Prefix, 0, len(texts))
 	for i, text := range texts {
-		n, err := parseNetwork(text)
+		n, err := ParseNetwork(text)
 		if err != nil {
 			errs = append(errs, config.Pointed(pointer+"/"+strconv.Itoa(i), err))
 			continue
@@ -182,7 +182,9 @@ func parseNetworks(pointer string, texts []string) ([]netip.Prefix, []error) {
 	return networks, errs
 }
 
-func parseNetwork(text string) (netip.Prefix, error) {
+// ParseNetwork reads an address, which is a network of itself, or a network
+// without bits beyond its length.
+func ParseNetwork(text string) (netip.Prefix, error) {
 	if !strings.Contains(text, "/") {
 		addr, err := netip.ParseAddr(text)
 		if err != nil || addr.Zone() != "" {

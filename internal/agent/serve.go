@@ -139,7 +139,7 @@ func (a *agent) assembleFront(listeners []*net.TCPListener) error {
 	cfg := broker.FrontConfig{
 		Listeners: listeners, Handler: a.broker, Credential: who, Log: a.log,
 		Setup: broker.Setup{
-			BasePath: l.Listen.PathPrefix, TrustedProxies: l.Listen.TrustedProxies,
+			BasePath: l.Listen.PathPrefix, TrustedProxies: l.proxies,
 			Agent: document, NoFile: listen.MaxFiles(),
 		},
 		SignLeaf: func(key *ecdsa.PublicKey) ([][]byte, error) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -43,8 +44,8 @@ type listenSettings struct {
 	Address addresses `json:"address"`
 	// PathPrefix is the path below which the agent answers, such as "/shellagent".
 	PathPrefix string `json:"pathPrefix"`
-	// TrustedProxies are the networks whose X-Forwarded-For is believed.
-	TrustedProxies []netip.Prefix `json:"trustedProxies"`
+	// TrustedProxies are the addresses and networks whose X-Forwarded-For is believed.
+	TrustedProxies []string `json:"trustedProxies"`
 	// CertPath and KeyPath replace the leaf that the host key signs.
 	CertPath string `json:"certPath"`
 	KeyPath  string `json:"keyPath"`
@@ -85,6 +86,8 @@ type loaded struct {
 	settings
 	path   string
 	policy *sources.Policy
+	// proxies are the TrustedProxies.
+	proxies []netip.Prefix
 	// watch are the files and directories whose change asks for a reload.
 	watch []string
 }
@@ -168,6 +171,13 @@ func (l *loaded) check() error {
 	if p := l.Listen.PathPrefix; p != "" && (!strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "%?#\\ ") || strings.Contains(p, "//")) {
 		bad("/listen/pathPrefix", "%q is not a path prefix: write it like /shellagent", p)
 	}
+	for i, text := range l.Listen.TrustedProxies {
+		network, err := sources.ParseNetwork(text)
+		if err != nil {
+			bad("/listen/trustedProxies/"+strconv.Itoa(i), "%w", err)
+		}
+		l.proxies = append(l.proxies, network)
+	}
 	if (l.Listen.CertPath == "") != (l.Listen.KeyPath == "") {
 		bad("/listen", "certPath and keyPath go together")
 	}
@@ -203,7 +213,7 @@ func (l *loaded) needsRestart(next *loaded) string {
 		return "listen.address"
 	case l.Listen.PathPrefix != next.Listen.PathPrefix:
 		return "listen.pathPrefix"
-	case !slices.Equal(l.Listen.TrustedProxies, next.Listen.TrustedProxies):
+	case !slices.Equal(l.proxies, next.proxies):
 		return "listen.trustedProxies"
 	case l.Listen.User != next.Listen.User:
 		return "listen.user"
