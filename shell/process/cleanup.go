@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +20,9 @@ const cleanUpGrace = time.Second
 // would have after a hang-up; its program does not.
 //
 // It takes about a second, or none when there is nothing to end. An error says
-// that another living agent uses stateDir, that a note could not be read, or
-// that a process could not be ended; the rest was done.
+// that another living agent uses stateDir, that a note could not be read, that a
+// process could not be ended, or that this agent runs inside such a session; the
+// rest was done.
 func CleanUp(stateDir string) (ended int, err error) {
 	all, err := notesIn(stateDir).read()
 	errs := []error{err}
@@ -39,7 +41,12 @@ func CleanUp(stateDir string) (ended int, err error) {
 		case alive(n.text.Agent.id()):
 			errs = append(errs, fmt.Errorf("another agent (pid %d) uses %s: give each its own stateDir", n.text.Agent.PID, stateDir))
 		default:
-			if t := n.text.rest(); !t.empty() {
+			t := n.text.rest()
+			if holdsSelf(t) {
+				errs = append(errs, fmt.Errorf("a session of an earlier agent goes on: this agent was started from within it (%s): start the agent from elsewhere", n.file))
+				continue
+			}
+			if !t.empty() {
 				e := newEnding(t, func() {})
 				e.begin(cleanUpGrace)
 				running, left = append(running, e), append(left, n)
@@ -57,6 +64,19 @@ func CleanUp(stateDir string) (ended int, err error) {
 		left[i].settle()
 	}
 	return ended, errors.Join(errs...)
+}
+
+// holdsSelf says that ending t would end the agent that does it.
+func holdsSelf(t target) bool {
+	self := os.Getpid()
+	switch t := t.(type) {
+	case *cgroup:
+		return slices.Contains(t.members(), self)
+	case marked:
+		return slices.ContainsFunc(t.members(), func(s stat) bool { return s.id.pid == self })
+	default:
+		return false
+	}
 }
 
 func alive(id processID) bool {
@@ -118,7 +138,7 @@ func (m marked) members() []stat {
 	taken := make(map[int]bool)
 	var queue []int
 	take := func(pid int) {
-		if !taken[pid] && pid != os.Getpid() {
+		if !taken[pid] {
 			taken[pid] = true
 			queue = append(queue, pid)
 		}

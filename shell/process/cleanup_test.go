@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -92,6 +93,75 @@ func TestCleanUp(t *testing.T) {
 				return ended == 0 && err == nil && len(left) == 0
 			})
 		})
+	}
+}
+
+func init() {
+	parts["clean up"] = func() int {
+		fmt.Println(CleanUp(os.Args[1]))
+		return 0
+	}
+}
+
+// Whoever restarts the agent by hand from a session that the old one left must
+// not be ended by the new one, nor the new one by itself.
+func TestCleanUpFromWithinASession(t *testing.T) {
+	boot, err := bootID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	clean := func(t *testing.T, tree treeNote, enter func(*exec.Cmd)) {
+		state := t.TempDir()
+		d, err := openNotes(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := &note{
+			file: filepath.Join(string(d), "left.json"),
+			text: noted{Boot: boot, Agent: procNote{PID: 1, Start: 1 << 60}, Tree: tree},
+		}
+		if err := n.write(); err != nil {
+			t.Fatal(err)
+		}
+		cmd := playPart("clean up", state)
+		enter(cmd)
+		out, err := cmd.Output()
+		if err != nil || !strings.HasPrefix(string(out), "0 ") || !strings.Contains(string(out), "started from within it") {
+			t.Errorf("%q, %v", out, err)
+		}
+	}
+	t.Run("mark", func(t *testing.T) {
+		clean(t, treeNote{Mark: "m1"}, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, markVariable+"=m1") })
+	})
+	h := newHost(t, HostConfig{})
+	if h.groups == nil {
+		return // as an ordinary user without a delegated cgroup
+	}
+	t.Run("cgroup", func(t *testing.T) {
+		g, err := h.groups.make()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.discard()
+		clean(t, g.describe(), func(cmd *exec.Cmd) {
+			cmd.SysProcAttr = &syscall.SysProcAttr{}
+			_, release, err := g.place(cmd.SysProcAttr, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(release)
+		})
+	})
+}
+
+func TestSessionsStartOnAFullDisk(t *testing.T) {
+	state := t.TempDir()
+	h := newHost(t, HostConfig{StateDir: state})
+	if err := os.RemoveAll(state); err != nil { // nothing can be written there now
+		t.Fatal(err)
+	}
+	if out, exit := result(t, h, command(self(t), "echo", "in"), nil); out != "in\n" || exit.Code != 0 {
+		t.Errorf("%q, %+v", out, exit)
 	}
 }
 

@@ -81,7 +81,11 @@ func (d notes) add(t treeNote, keep bool) (*note, error) {
 		file: filepath.Join(string(d), strings.ToLower(rand.Text())+".json"),
 		text: noted{Boot: boot, Agent: noteOf(self.id), Tree: t, Keep: keep},
 	}
-	return n, n.write()
+	if err := n.write(); err != nil {
+		n.remove()
+		return nil, err
+	}
+	return n, nil
 }
 
 func (n *note) setLeader(id processID) error {
@@ -114,13 +118,18 @@ func (n *note) write() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(n.file+".new", text, 0o600); err != nil {
+	next := n.file + newNote
+	if err := os.WriteFile(next, text, 0o600); err != nil {
+		_ = os.Remove(next)
 		return err
 	}
-	return os.Rename(n.file+".new", n.file)
+	return os.Rename(next, n.file)
 }
 
-const maxNote = 64 << 10
+const (
+	maxNote = 64 << 10
+	newNote = ".new" // ends the name of a note that is being written
+)
 
 // read returns the notes that are there. One that cannot be understood is an
 // error, told together with the others.
@@ -137,7 +146,7 @@ func (d notes) read() ([]*note, error) {
 	for _, f := range files {
 		n := &note{file: filepath.Join(string(d), f.Name())}
 		switch info, err := f.Info(); {
-		case strings.HasSuffix(n.file, ".new"):
+		case strings.HasSuffix(n.file, newNote):
 			n.remove()
 		case err != nil || !info.Mode().IsRegular() || info.Size() > maxNote:
 			errs = append(errs, fmt.Errorf("%s is not the note of a session: remove it", n.file))

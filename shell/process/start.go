@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"os"
 	"time"
@@ -83,15 +82,13 @@ func (p *Process) start(c child) error {
 	if p.keep {
 		p.ending = newEnding(hangUpOnly{p}, p.streams.cutOff)
 	}
-	note, err := p.host.notes.add(t.describe(), p.keep)
-	if err != nil {
-		t.discard()
-		return fmt.Errorf("note the session for the agent's next start: %w", err)
+	// A full disk must not keep out the person who comes to empty it.
+	if p.note, err = p.host.notes.add(t.describe(), p.keep); err != nil {
+		p.host.log.Warn("session is not noted for the agent's next start", "err", err)
 	}
-	p.note = note
 	if p.proc, err = c.spawn(p.streams.childEnds(), t, p.host.log); err != nil {
 		t.discard()
-		note.remove()
+		p.note.remove()
 		return err
 	}
 	p.pid = p.proc.Pid
@@ -102,7 +99,7 @@ func (p *Process) start(c child) error {
 		leader.start = s.start
 	}
 	t.started(leader)
-	if err := note.setLeader(leader); err != nil {
+	if err := p.note.setLeader(leader); err != nil {
 		p.host.log.Warn("session is not fully noted for the agent's next start", "err", err)
 	}
 	return nil
