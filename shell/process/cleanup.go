@@ -24,46 +24,60 @@ const cleanUpGrace = time.Second
 // process could not be ended, or that this agent runs inside such a session; the
 // rest was done.
 func CleanUp(stateDir string) (ended int, err error) {
-	all, err := notesIn(stateDir).read()
-	errs := []error{err}
+	if stateDir == "" {
+		return 0, nil
+	}
 	boot, err := bootID()
 	if err != nil {
 		return 0, err
 	}
-	var running []*ending
-	var left []*note
+	all, err := notesIn(stateDir).read()
+	errs := []error{err}
+	endings := make(map[*note]*ending)
 	for _, n := range all {
-		switch {
-		case n.text.Boot != boot:
-			n.remove()
-		case n.text.Agent.PID == os.Getpid() && alive(n.text.Agent.id()):
-			// The agent re-executed itself and has its sessions still.
-		case alive(n.text.Agent.id()):
-			errs = append(errs, fmt.Errorf("another agent (pid %d) uses %s: give each its own stateDir", n.text.Agent.PID, stateDir))
-		default:
-			t := n.text.rest()
-			if holdsSelf(t) {
-				errs = append(errs, fmt.Errorf("a session of an earlier agent goes on: this agent was started from within it (%s): start the agent from elsewhere", n.file))
-				continue
-			}
-			if !t.empty() {
-				e := newEnding(t, func() {})
-				e.begin(cleanUpGrace)
-				running, left = append(running, e), append(left, n)
-				continue
-			}
-			n.settle()
+		t, err := n.left(boot)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if t != nil {
+			endings[n] = newEnding(t, func() {})
+			endings[n].begin(cleanUpGrace)
 		}
 	}
-	for i, e := range running {
+	for n, e := range endings {
 		if <-e.done; e.failed {
-			errs = append(errs, fmt.Errorf("the processes of an earlier session could not be ended: %s", left[i].file))
+			errs = append(errs, fmt.Errorf("the processes of an earlier session could not be ended: %s", n.file))
 			continue
 		}
 		ended++
-		left[i].settle()
+		n.settle()
 	}
 	return ended, errors.Join(errs...)
+}
+
+// left returns what the noted session left that must end, or nil. A note that
+// has no more use is removed.
+func (n *note) left(boot string) (target, error) {
+	owner := n.text.Agent.id()
+	switch {
+	case n.text.Boot != boot:
+		n.remove()
+		return nil, nil
+	case alive(owner) && owner.pid == os.Getpid():
+		return nil, nil // the agent re-executed itself and has its sessions still
+	case alive(owner):
+		return nil, fmt.Errorf("%s: another agent (pid %d) uses this directory: give each its own stateDir", n.file, owner.pid)
+	}
+	t := n.text.rest()
+	switch {
+	case holdsSelf(t):
+		return nil, fmt.Errorf("%s: a session of an earlier agent goes on, since this agent was started from within it: start the agent from elsewhere", n.file)
+	case t.empty():
+		n.settle()
+		return nil, nil
+	default:
+		return t, nil
+	}
 }
 
 // holdsSelf says that ending t would end the agent that does it.

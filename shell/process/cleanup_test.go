@@ -167,8 +167,10 @@ func TestSessionsStartOnAFullDisk(t *testing.T) {
 
 func TestNotesThatAreNone(t *testing.T) {
 	state := t.TempDir()
-	if ended, err := CleanUp(state); ended != 0 || err != nil {
-		t.Errorf("an empty state: %d, %v", ended, err)
+	for _, dir := range []string{"", state, filepath.Join(state, "none")} {
+		if ended, err := CleanUp(dir); ended != 0 || err != nil {
+			t.Errorf("state directory %q: %d, %v", dir, ended, err)
+		}
 	}
 	h := newHost(t, HostConfig{StateDir: state})
 	result(t, h, command(self(t), "true"), nil)
