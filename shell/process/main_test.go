@@ -43,7 +43,7 @@ func needsRoot(t testing.TB) {
 }
 
 // The account that tests run programs as: made once, with two groups more than
-// its own, and removed at the end by who made it.
+// its own, and removed at the end.
 const accountName = "shellagent-test"
 
 var (
@@ -63,10 +63,10 @@ func other(t testing.TB) shell.Credential {
 	t.Helper()
 	needsRoot(t)
 	makeAccount.Do(func() {
-		if _, err := user.Lookup(accountName); err == nil {
-			return
-		}
 		accountMade = true
+		if _, err := user.Lookup(accountName); err == nil {
+			return // of a run that was killed
+		}
 		run(t, "groupadd", "-f", accountName+"-1")
 		run(t, "groupadd", "-f", accountName+"-2")
 		run(t, "useradd", "--create-home", "--shell", "/bin/bash",
