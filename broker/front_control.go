@@ -132,19 +132,14 @@ type refusals struct {
 // back until it reports.
 const maxRefusals = 64
 
-// frontReasons are what the front can find by itself: the rows of the table
-// before the first that needs the token to be read. A reason travels as its
+// frontReasons are what the front can find by itself. A reason travels as its
 // index, so that the front cannot make one up.
-var frontReasons = func() []shell.Reason {
-	var reasons []shell.Reason
-	for _, row := range shell.Refusals() {
-		if row.Reason == shell.ReasonTokenMalformed {
-			break
-		}
-		reasons = append(reasons, row.Reason)
-	}
-	return reasons
-}()
+var frontReasons = []shell.Reason{
+	shell.ReasonMalformed, shell.ReasonOrigin, shell.ReasonTransferEncoding, shell.ReasonAuthorization,
+	shell.ReasonNoToken, shell.ReasonTargetForm, shell.ReasonNoLength, shell.ReasonBodyTooLarge,
+	shell.ReasonHeaderTooLarge, shell.ReasonBodyTimeout, shell.ReasonUnavailable,
+	shell.ReasonTokenMalformed, shell.ReasonRoute, shell.ReasonMethod, shell.ReasonInternal,
+}
 
 // frontReason returns the index of a reason in frontReasons; what is not there
 // counts as malformed.

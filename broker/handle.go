@@ -52,11 +52,11 @@ func (b *Broker) handle(ctx context.Context, call *shell.Call, who *caller, bega
 		who.source = r.name
 		return b.open(ctx, call, who, r.name, body, began)
 	case actAttach:
-		return b.attach(call, who, r.name)
+		return b.attach(ctx, call, who, r.name)
 	case actList:
-		return b.list(who)
+		return b.list(ctx, call, who)
 	case actKill:
-		return b.kill(who, r.name)
+		return b.kill(ctx, call, who, r.name)
 	}
 	if r.name != who.client.session.ID() {
 		return nil, shell.Deny(shell.ReasonSessionOwner, errors.New("the token is of another session"))

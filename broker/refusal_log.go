@@ -13,10 +13,10 @@ import (
 )
 
 // refusalLog writes down refusals so that a flood of them does not fill the
-// log. The first ones of an address (an IPv6 /64 is one) have a line each, at
-// once, with all that is known. What comes on top is counted, and told in a
-// line per reason and address every [summaryEvery]. An address that stops gets
-// its lines back one by one.
+// log. The first ones of an address (an IPv6 /64 is one), and its first one for
+// each reason, have a line each, at once, with all that is known. What comes on
+// top is counted, and told in a line per reason and address every
+// [summaryEvery]. An address that stops gets its lines back one by one.
 type refusalLog struct {
 	log  *slog.Logger
 	pace *rate.Limiter // of all lines that are written at once
@@ -31,6 +31,7 @@ type refusalLog struct {
 type refusalEntry struct {
 	lines  int
 	remote netip.Addr // the last one of the range
+	// untold has every reason that was met, and how often it was left out.
 	untold map[shell.Reason]uint64
 }
 
@@ -71,14 +72,13 @@ func (l *refusalLog) admit(reason shell.Reason, remote netip.Addr, n uint64) boo
 		return true
 	}
 	e := l.entry(remote)
-	if e.lines > 0 && l.pace.Allow() {
-		e.lines--
+	left, met := e.untold[reason]
+	if (e.lines > 0 || !met) && l.pace.Allow() {
+		e.lines = max(e.lines-1, 0)
+		e.untold[reason] = left
 		return true
 	}
-	if e.untold == nil {
-		e.untold = make(map[shell.Reason]uint64)
-	}
-	e.untold[reason] += n
+	e.untold[reason] = left + n
 	return false
 }
 
@@ -90,7 +90,7 @@ func (l *refusalLog) entry(remote netip.Addr) *refusalEntry {
 		e = l.entries[key]
 	}
 	if e == nil {
-		e = &refusalEntry{lines: linesAtOnce}
+		e = &refusalEntry{lines: linesAtOnce, untold: make(map[shell.Reason]uint64)}
 		l.entries[key] = e
 	}
 	e.remote = remote
@@ -125,13 +125,17 @@ func (l *refusalLog) takeUntold() []untoldCount {
 	rest := make(map[shell.Reason]uint64)
 	for key, e := range l.entries {
 		for reason, n := range e.untold {
+			if n == 0 {
+				continue
+			}
 			if len(all) < maxSummaries {
 				all = append(all, untoldCount{reason, e.remote, n})
 			} else {
 				rest[reason] += n
 			}
+			e.untold[reason] = 0
 		}
-		if e.untold = nil; e.lines < linesAtOnce {
+		if e.lines < linesAtOnce {
 			e.lines++
 		} else {
 			delete(l.entries, key)

@@ -31,14 +31,15 @@ func TestRefusalsOfAFloodAreCounted(t *testing.T) {
 		l.add(slog.LevelInfo, shell.ReasonClaims, flooder, 3, "remote", flooder)
 	}
 	l.add(slog.LevelInfo, shell.ReasonStale, netip.MustParseAddr("192.0.2.77"), 1, "remote", "192.0.2.77:1")
-	if n := len(lines(out)); n != linesAtOnce+1 {
+	// The first for each reason among them.
+	if n := len(lines(out)); n != linesAtOnce+2 {
 		t.Errorf("%d lines at once:\n%s", n, out)
 	}
 	l.tick()
 	got := out.String()
 	for _, want := range []string{
 		"msg=refused reason=signature remote=" + flooder.String() + " count=990 within=10s\n",
-		"msg=refused reason=claims remote=" + flooder.String() + " count=15 within=10s\n",
+		"msg=refused reason=claims remote=" + flooder.String() + " count=12 within=10s\n",
 		"msg=refused reason=stale remote=192.0.2.77:1\n",
 	} {
 		if !strings.Contains(got, want) {

@@ -7,6 +7,7 @@ import (
 
 	"shellagent/jwtauth"
 	"shellagent/shell"
+	"shellagent/sources"
 )
 
 // stdin hands input to the session's program.
@@ -70,8 +71,8 @@ func (b *Broker) streamReply(s *shell.Session, st *shell.Stream, who *caller, ke
 
 // attach takes a session over with a new session key: its owner comes back
 // from another terminal or another machine.
-func (b *Broker) attach(call *shell.Call, who *caller, id string) (*shell.Reply, error) {
-	l, err := b.owned(who, id)
+func (b *Broker) attach(ctx context.Context, call *shell.Call, who *caller, id string) (*shell.Reply, error) {
+	l, err := b.owned(ctx, call, who, id)
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +110,9 @@ func (b *Broker) attach(call *shell.Call, who *caller, id string) (*shell.Reply,
 // another client has taken it over.
 const maxKids = 8
 
-// owned finds a session of the caller's own. Somebody else's looks like none.
-func (b *Broker) owned(who *caller, id string) (*live, error) {
+// owned finds a session of the caller's own that policy lets them come back to.
+// Somebody else's looks like none.
+func (b *Broker) owned(ctx context.Context, call *shell.Call, who *caller, id string) (*live, error) {
 	b.mu.Lock()
 	l, ok := b.lives[id]
 	b.mu.Unlock()
@@ -120,12 +122,33 @@ func (b *Broker) owned(who *caller, id string) (*live, error) {
 	if l.session.Grant().Key != who.kid {
 		return nil, shell.Deny(shell.ReasonSessionOwner, errors.New("the session was opened with another key"))
 	}
-	return l, nil
+	return l, b.comesBack(ctx, call, who, l)
 }
 
-// list answers with the caller's own sessions.
-func (b *Broker) list(who *caller) (*shell.Reply, error) {
-	found := b.sessions.List(func(s *shell.Session) bool { return s.Grant().Key == who.kid })
+// comesBack asks policy about a key that comes back to a session of its own:
+// where it may come from and until when holds for that as well. A host that
+// does not answer keeps nobody from their session.
+func (b *Broker) comesBack(ctx context.Context, call *shell.Call, who *caller, l *live) error {
+	ask := l.request
+	ask.Claims, ask.Remote, ask.Now = who.token.Claims.Map, call.Remote.Addr(), b.now()
+	_, err := who.policy.Decide(ctx, ask)
+	if errors.Is(err, sources.ErrUndecided) {
+		return nil
+	}
+	return err
+}
+
+// list answers with the caller's own sessions, those that they could attach to.
+func (b *Broker) list(ctx context.Context, call *shell.Call, who *caller) (*shell.Reply, error) {
+	found := b.sessions.List(func(s *shell.Session) bool {
+		if s.Grant().Key != who.kid {
+			return false
+		}
+		b.mu.Lock()
+		l, ok := b.lives[s.ID()]
+		b.mu.Unlock()
+		return ok && b.comesBack(ctx, call, who, l) == nil
+	})
 	out := struct {
 		Version  int                    `json:"version"`
 		Sessions []shell.SessionSummary `json:"sessions"`
@@ -137,8 +160,8 @@ func (b *Broker) list(who *caller) (*shell.Reply, error) {
 }
 
 // kill ends one of the caller's own sessions.
-func (b *Broker) kill(who *caller, id string) (*shell.Reply, error) {
-	l, err := b.owned(who, id)
+func (b *Broker) kill(ctx context.Context, call *shell.Call, who *caller, id string) (*shell.Reply, error) {
+	l, err := b.owned(ctx, call, who, id)
 	if err != nil {
 		return nil, err
 	}
