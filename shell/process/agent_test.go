@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -96,8 +97,12 @@ func TestIgnoredSignalsAreNotInherited(t *testing.T) {
 	if strings.Contains(text, "trap --") {
 		t.Errorf("the shell was started with signals ignored: %q", text)
 	}
+	// Signals 32 and 33 are glibc's own; its posix_spawn, which make uses, leaves
+	// them ignored, and no program can tell.
+	const internal = 1<<31 | 1<<32
 	for _, set := range []string{"SigIgn", "SigBlk"} {
-		if v, _ := statusField([]byte(text), set); v != "0000000000000000" {
+		v, _ := statusField([]byte(text), set)
+		if bits, err := strconv.ParseUint(v, 16, 64); err != nil || bits&^internal != 0 {
 			t.Errorf("the program was started with %s %q", set, v)
 		}
 	}
