@@ -108,6 +108,8 @@ type host struct {
 	log    *syncBuffer
 	done   chan struct{}
 	state  *os.ProcessState
+	// pathPrefix is the agent's own, if its configuration gives it one.
+	pathPrefix string
 }
 
 type syncBuffer struct {
@@ -227,7 +229,7 @@ func (h *host) startWith(cmd *exec.Cmd) {
 }
 
 func (h *host) healthy() bool {
-	out, err := exec.Command("curl", "-sk", "-m", "2", fmt.Sprintf("https://127.0.0.1:%d/healthz", h.port)).Output()
+	out, err := exec.Command("curl", "-sk", "-m", "2", fmt.Sprintf("https://127.0.0.1:%d%s/healthz", h.port, h.pathPrefix)).Output()
 	return err == nil && strings.HasPrefix(string(out), "ok")
 }
 
