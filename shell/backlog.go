@@ -50,6 +50,7 @@ type Backlog struct {
 	lentAt   int // index where the data begins
 
 	sealed  bool // the exit is appended
+	frozen  bool // nothing is lent until thaw
 	closed  bool
 	copying int        // cursors that copy without the lock
 	retired []*segment // freed meanwhile
@@ -91,7 +92,7 @@ func (b *Backlog) Append(t FrameType, p []byte) error {
 func (b *Backlog) Reserve(t FrameType) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for !b.sealed && !b.closed && (b.lent != nil || b.room() < b.step) {
+	for !b.sealed && !b.closed && (b.frozen || b.lent != nil || b.room() < b.step) {
 		b.changed.Wait()
 	}
 	if b.sealed || b.closed {
@@ -110,9 +111,13 @@ func (b *Backlog) Commit(n int) {
 	g, t, at := b.lent, b.lentType, b.lentAt
 	b.lent = nil
 	b.changed.Broadcast()
-	if n <= 0 || b.sealed || b.closed {
-		return
+	if n > 0 && !b.sealed && !b.closed {
+		b.fill(g, t, at, n)
 	}
+}
+
+// fill makes n bytes at an index of the last segment output of type t.
+func (b *Backlog) fill(g *segment, t FrameType, at, n int) {
 	before := g.n
 	if at == g.n {
 		_, have := g.record(g.last)
@@ -253,11 +258,11 @@ func (b *Backlog) redraw() uint64 {
 	return max(b.start(), b.floor-min(b.floor, RedrawTail))
 }
 
-// full says whether output waits for acknowledgements.
+// full says whether output waits for acknowledgements, or for a thaw.
 func (b *Backlog) full() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.room() < b.step
+	return b.frozen || b.room() < b.step
 }
 
 // Close ends appending. Cursors still read what is there and then get io.EOF;

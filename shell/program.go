@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"errors"
 	"io"
 	"time"
 )
@@ -43,4 +44,17 @@ type ReadinessWaiter interface {
 	// WaitReadable blocks until a Read would return at once: with data, the
 	// end or an error. It returns an error when there will be no more to read.
 	WaitReadable() error
+}
+
+// ErrSuspended is what a [Suspender]'s input returns while it is suspended.
+var ErrSuspended = errors.New("the program's input is suspended")
+
+// Suspender is a [Program] whose session can go on in another image of the
+// agent. Without it a session is waited for.
+type Suspender interface {
+	// Suspend makes every Write and Close of the input return [ErrSuspended],
+	// also those that wait, having written what they say. Nothing is closed: the
+	// same Write or Close may be called again after Unsuspend.
+	Suspend()
+	Unsuspend()
 }

@@ -38,6 +38,7 @@ type Registry struct {
 	byID     map[string]*entry
 	byKid    map[string]*Session
 	stopping string        // why nothing is opened any more
+	frozen   []*Session    // between Freeze and Thaw
 	changed  chan struct{} // closed at the next change; nil when nobody waits
 }
 

@@ -62,16 +62,18 @@ type Session struct {
 	feed             func()         // feedInput, made once: a go statement per key allocates nothing
 	sizing           sync.Mutex     // held over Resize, so that the last size wins
 
-	mu     sync.Mutex
-	after  effects
-	owner  *Registry
-	grant  Grant
-	remote netip.Addr
-	kids   []string // keys that could write, oldest first; the last one can
-	seq    uint64   // last control request taken
-	size   Winsize
-	stream *Stream
-	input  input
+	mu      sync.Mutex
+	after   effects
+	telling int       // goroutines that carry out effects
+	still   sync.Cond // telling or the input's feeding has changed
+	owner   *Registry
+	grant   Grant
+	remote  netip.Addr
+	kids    []string // keys that could write, oldest first; the last one can
+	seq     uint64   // last control request taken
+	size    Winsize
+	stream  *Stream
+	input   input
 
 	timer        *time.Timer
 	armed        time.Time // when timer fires; zero when it does not
@@ -80,8 +82,8 @@ type Session struct {
 	lastInput    time.Time
 	lastProgress time.Time // exit, or news acknowledged
 	keepaliveAt  time.Time
-	attachedOnce bool
-	warned       int // of durationWarnings
+	awaited      bool // a client has 25 s to come, whatever linger says
+	warned       int  // of durationWarnings
 	notices      [][]byte
 
 	reason   string // why the agent hung up
@@ -118,25 +120,49 @@ func NewSession(cfg SessionConfig, p Program) *Session {
 		cfg: cfg, program: p, backlog: NewBacklog(cfg.Backlog), started: now,
 		done: make(chan struct{}), gone: make(chan struct{}), hung: make(chan struct{}),
 		grant: cfg.Grant, remote: cfg.Remote, kids: []string{cfg.SessionKey},
-		detachedAt: now, lastHeard: now, lastInput: now,
+		detachedAt: now, lastHeard: now, lastInput: now, awaited: true,
 	}
-	s.feed = s.feedInput
+	s.begin()
 	s.anchor, _ = s.backlog.Cursor(Holding, 0)
 	s.live.Store(true)
 	s.skipWarnings()
-	outputs := s.readOutputs()
-	go s.run(outputs)
+	go s.run(s.readOutputs())
 	s.mu.Lock()
 	s.pass(now)
 	s.unlock()
 	return s
 }
 
+// begin makes what every session has, a new one or one that goes on.
+func (s *Session) begin() {
+	s.feed = s.feedInput
+	s.still.L = &s.mu
+}
+
 // unlock releases the lock and then does what the changes made necessary.
 func (s *Session) unlock() {
 	after, owner := s.after, s.owner
+	if after.none() {
+		s.mu.Unlock()
+		return
+	}
 	s.after = effects{}
+	s.telling++
 	s.mu.Unlock()
+	s.tell(after, owner)
+	s.mu.Lock()
+	s.telling--
+	s.still.Broadcast()
+	s.mu.Unlock()
+}
+
+// none says that there is nothing to do.
+func (e *effects) none() bool {
+	return len(e.events) == 0 && !e.hangUp && !e.drop && !e.changed && e.unclaim == "" && e.ended == nil
+}
+
+// tell does what changes made necessary, without the lock.
+func (s *Session) tell(after effects, owner *Registry) {
 	for _, e := range after.events {
 		s.emit(e)
 	}

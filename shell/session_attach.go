@@ -79,7 +79,7 @@ func (s *Session) attach(remote netip.Addr, from uint64, farewell []byte) (*Stre
 	}
 	s.stream = &Stream{session: s, cursor: c, from: from, stdin: s.input.next}
 	s.remote = remote
-	s.attachedOnce = true
+	s.awaited = false
 	s.lastHeard = now
 	s.keepaliveAt = nextKeepalive(now)
 	if len(s.notices) > 0 {

@@ -89,7 +89,7 @@ func (s *Session) passLinger(a *alarm) {
 		return
 	}
 	from, linger := latest(s.detachedAt, s.lastHeard), s.grant.Limits.Linger
-	if !s.attachedOnce {
+	if s.awaited {
 		linger = max(linger, silence)
 	}
 	if a.at(from.Add(linger)) {

@@ -2,6 +2,7 @@ package shell
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -146,20 +147,27 @@ func (s *Session) feedInput() {
 			s.mu.Unlock()
 			n, err := w.Write(p)
 			s.mu.Lock()
-			if in.pop(n); err != nil {
+			if in.pop(n); errors.Is(err, ErrSuspended) {
+				break
+			} else if err != nil {
 				in.discard()
 			}
 		} else if in.eof && !in.shut {
-			in.shut = true
 			s.mu.Unlock()
-			_ = w.Close() // whoever does not read does not miss it
+			err := w.Close() // whoever does not read does not miss it
 			s.mu.Lock()
+			if errors.Is(err, ErrSuspended) {
+				break
+			}
+			in.shut = true
 		} else {
 			break
 		}
 		in.notify()
 	}
 	in.feeding = false
+	s.still.Broadcast()
+	in.notify()
 	if s.ended {
 		in.discard()
 		in.notify()

@@ -96,6 +96,11 @@ func (s *Session) run(outputs <-chan struct{}) {
 	exit := s.program.Wait()
 	s.drain(outputs)
 	s.end(exit)
+	s.release()
+}
+
+// release is what is left to do after the exit.
+func (s *Session) release() {
 	s.program.Close()
 	s.working.Wait()
 	s.finish()
@@ -172,8 +177,8 @@ func (s *Session) finish() {
 	e := s.event(EventEnded)
 	e.Duration, e.Exit = time.Since(s.started), s.exit
 	e.Input, e.Output = s.input.next, s.outputBytes()
+	s.after.events = append(s.after.events, e)
 	s.unlock()
-	s.emit(e)
 	close(s.done)
 
 	s.mu.Lock()
