@@ -76,7 +76,7 @@ func find(all []owned, prefix string) (owned, error) {
 	}
 	switch len(found) {
 	case 0:
-		return owned{}, fmt.Errorf("no session %s that this key may end: it has ended, or another key opened it", prefix)
+		return owned{}, fmt.Errorf("no session %s of yours: it has ended, or another key opened it", prefix)
 	case 1:
 		return found[0], nil
 	default:

@@ -34,10 +34,7 @@ An ended one is listed until its exit has been told.`,
 				return err
 			}
 			defer done()
-			list := make([]shell.SessionSummary, 0, len(all))
-			for _, one := range all {
-				list = append(list, one.SessionSummary)
-			}
+			list := summaries(all)
 			if asJSON {
 				return s.printJSON(struct {
 					Version  int                    `json:"version"`

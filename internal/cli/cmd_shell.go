@@ -22,7 +22,9 @@ SOURCE@TARGET works as well, and without SOURCE the target's own is used.
 When standard input is a terminal the shell runs on one too. Otherwise it reads
 commands from standard input, as a script would.
 
-At the start of a line ~. leaves even a dead connection, ~? lists the escapes.
+A connection that breaks is made again, from whatever network; nothing that was
+typed or shown is lost. At the start of a line ~. leaves even a dead connection,
+~d detaches (see "attach"), ~? lists the escapes.
 
 The exit code is the shell's; 128+n when signal n ended it; 2 when the command
 line, the configuration or a key cannot be used; 255 when the connection failed
@@ -82,11 +84,27 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 		return err
 	}
 	defer client.Close()
-	s.ui.debug("session %s as %s on %s", session.Info().ID, session.Info().User, session.Info().Host)
 	if drawn {
-		return s.runOnTerminal(ctx, local, request.Terminal.Winsize, session, c.target.Name)
+		return s.show(ctx, session, c.target.Name, local, request.Terminal.Winsize)
 	}
-	return s.runOnPipes(ctx, session, c.target.Name, p.noInput)
+	return s.runOnPipes(ctx, s.lasting(session, c.target.Name, nil), c.target.Name, p.noInput)
+}
+
+// show runs a session on a terminal. told is the window's size as the agent knows it.
+func (s *surroundings) show(ctx context.Context, session *shellhttp.Session, target string, local *terminal.Terminal, told shell.Winsize) error {
+	r := s.lasting(session, target, local)
+	return s.runOnTerminal(ctx, local, told, r, target)
+}
+
+// lasting makes a session reconnect by itself, and shows when that takes a
+// while. local is the terminal that it is drawn on, or nil.
+func (s *surroundings) lasting(session *shellhttp.Session, target string, local *terminal.Terminal) *shellhttp.Lasting {
+	info := session.Info()
+	s.ui.debug("session %s as %s on %s", info.ID, info.User, info.Host)
+	if local == nil {
+		return session.Lasting(s.outage(target, "", nil))
+	}
+	return session.Lasting(s.outage(target, outageKeys, func() { session.Redraw(local.Size()) }))
 }
 
 // open starts a session with the first key that the agent takes.

@@ -145,7 +145,8 @@ func (a *fakeAgent) answer(ctx context.Context, call *shell.Call) (*shell.Reply,
 		a.mu.Lock()
 		s := a.sessions[parts[1]]
 		a.mu.Unlock()
-		if s == nil {
+		if s == nil || call.Method == "GET" {
+			// Whoever lost a stream of this agent's has lost the session.
 			return nil, shell.Deny(shell.ReasonSessionUnknown, nil)
 		}
 		if call.Method == "DELETE" {

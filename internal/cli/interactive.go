@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"shellagent/internal/terminal"
 	"shellagent/shell"
@@ -11,6 +12,9 @@ import (
 
 // errLeft says that the person left with "~.".
 var errLeft = errors.New("left")
+
+// errDetached says that the person left with "~d".
+var errDetached = errors.New("detached")
 
 // interactive is a program that runs on a terminal, shown on this one.
 type interactive struct {
@@ -51,6 +55,9 @@ func (s *surroundings) runOnTerminal(ctx context.Context, t *terminal.Terminal, 
 	}
 	end := i.show(ctx, signals)
 	t.Restore()
+	if errors.Is(end.err, errDetached) {
+		return s.detach(r, target)
+	}
 	s.sayGoodbye(r, end.err)
 	if errors.Is(end.err, errLeft) {
 		s.ui.note("left %s", target)
@@ -86,10 +93,9 @@ func (i *interactive) show(ctx context.Context, signals *terminal.Signals) endin
 		case <-ctx.Done():
 			return ending{err: context.Cause(ctx)}
 		case act := <-i.actions:
-			if act == terminal.ActionLeave {
-				return ending{err: errLeft}
+			if end := i.act(act); end != nil {
+				return ending{err: end}
 			}
-			i.act(act)
 			i.handled <- struct{}{}
 		case <-signals.Resized:
 			i.r.Resize(i.t.Size())
@@ -101,8 +107,16 @@ func (i *interactive) show(ctx context.Context, signals *terminal.Signals) endin
 	}
 }
 
-func (i *interactive) act(act terminal.Action) {
+// act does what an escape asks for. An error ends the show.
+func (i *interactive) act(act terminal.Action) error {
 	switch act {
+	case terminal.ActionLeave:
+		return errLeft
+	case terminal.ActionDetach:
+		if i.r.Info().Linger > 0 {
+			return errDetached
+		}
+		i.ui.line(notDetached)
 	case terminal.ActionHelp:
 		for _, line := range escapeHelp {
 			i.ui.line(line)
@@ -110,6 +124,17 @@ func (i *interactive) act(act terminal.Action) {
 	case terminal.ActionSuspend:
 		i.suspend(true)
 	}
+	return nil
+}
+
+// detach leaves the program running and says how to come back.
+func (s *surroundings) detach(r remote, target string) error {
+	info := r.Info()
+	if err := r.Detach(); err != nil {
+		s.ui.debug("detach: %v", err)
+	}
+	s.ui.note(detached, time.Duration(info.Linger)*time.Millisecond, s.ui.name, target, info.ID)
+	return Exit(0)
 }
 
 func (i *interactive) suspend(wholeJob bool) {

@@ -69,7 +69,8 @@ func (s *surroundings) sayGoodbye(r remote, err error) {
 		}
 	}()
 	var limit <-chan time.Time
-	if errors.Is(err, errLeft) || errors.Is(err, shellhttp.ErrCut) || errors.Is(err, shellhttp.ErrSilent) {
+	var gone *shellhttp.LostError
+	if errors.Is(err, errLeft) || errors.As(err, &gone) {
 		limit = time.After(shortGoodbye)
 	}
 	select {

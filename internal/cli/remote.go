@@ -20,13 +20,17 @@ type remote interface {
 	Write([]byte) (int, error)
 	CloseWrite() error
 	Resize(shell.Winsize)
+	// Redraw has a program that fills the terminal draw it anew.
+	Redraw(shell.Winsize)
 	Ack(end uint64)
+	// Detach leaves the program running. It returns within seconds.
+	Detach() error
 	// Close hangs up a program that runs, else lets go of its exit. It returns
 	// within seconds, also when the connection is dead.
 	Close() error
 }
 
-var _ remote = (*shellhttp.Session)(nil)
+var _ remote = (*shellhttp.Lasting)(nil)
 
 // outputError says that output could not be written on this side.
 type outputError struct{ err error }
@@ -113,8 +117,9 @@ func (s *surroundings) ended(ctx context.Context, r remote, target string, exit 
 	if code, ok := exitOf(ctx); ok {
 		return code
 	}
-	if errors.Is(err, shellhttp.ErrCut) || errors.Is(err, shellhttp.ErrSilent) {
-		err = lost(target, time.Duration(r.Info().Linger)*time.Millisecond, err)
+	var gone *shellhttp.LostError
+	if errors.As(err, &gone) {
+		err = lost(target, time.Duration(r.Info().Linger)*time.Millisecond, gone)
 	}
 	return failWith(codeTransport, err)
 }

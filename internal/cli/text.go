@@ -36,6 +36,8 @@ type ui struct {
 	quiet, verbose bool
 
 	mu sync.Mutex
+	// drawn says that a status stands behind the terminal's cursor.
+	drawn bool
 	// isRaw reports whether the terminal is raw; nil means that it never is.
 	isRaw func() bool
 }
@@ -43,6 +45,7 @@ type ui struct {
 func (u *ui) line(text string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.erase()
 	end := "\n"
 	if u.isRaw != nil && u.isRaw() {
 		end = "\r\n"
@@ -107,6 +110,7 @@ func explain(err error) []string {
 		fingerprint *targets.FingerprintError
 		certificate *targets.CertificateError
 		problem     *shellhttp.Problem
+		lost        *shellhttp.LostError
 		dns         *net.DNSError
 	)
 	switch {
@@ -124,6 +128,10 @@ func explain(err error) []string {
 			certificate.Error(),
 			"check host and port; for a certificate of your own authority give its file with --ca or caPath",
 		}
+	case errors.As(err, &problem) && problem.Code == "taken_over":
+		return []string{takenOver}
+	case errors.As(err, &lost):
+		return []string{err.Error()}
 	case errors.As(err, &problem):
 		return []string{"refused: " + problem.Error()}
 	case errors.As(err, &dns) && dns.IsNotFound:
@@ -190,7 +198,8 @@ const (
 // escapeHelp is what "~?" shows.
 var escapeHelp = []string{
 	"these work at the start of a line:",
-	"  ~.   leave, even when the connection is dead",
+	"  ~.   leave and end the session, even when the connection is dead",
+	"  ~d   detach: leave the session running, to come back with attach",
 	"  ~^Z  suspend this program",
 	"  ~~   type one ~",
 	"  ~?   this list",
@@ -202,11 +211,28 @@ const silence = 25
 
 const suspending = "suspended; the agent hangs the session up unless it goes on within %d s"
 
-// lost explains the end of a connection.
-func lost(target string, linger time.Duration, err error) error {
+// What is said of a connection that is lost for longer than a moment.
+const (
+	outage     = "the connection to %s is lost, trying again"
+	outageKeys = " (~. leaves)"
+	outageOver = "the connection to %s is back"
+)
+
+// What is said of a session that was left running.
+const (
+	detached    = "detached; the session is kept for %s without a client; come back with: %s attach %s %s"
+	notDetached = "not detached: this source keeps no session without a client (its linger is 0)"
+	takenOver   = "another client has taken this session over"
+)
+
+// lost explains the end of a connection that could not be had again.
+func lost(target string, linger time.Duration, e *shellhttp.LostError) error {
+	if e.Gone {
+		return fmt.Errorf("the session on %s is gone: the agent was restarted, or ended it while the connection was lost (%w)", target, e)
+	}
 	kept := "the session is hung up"
 	if linger > 0 {
 		kept = fmt.Sprintf("the session is hung up within %.0f s", linger.Seconds())
 	}
-	return fmt.Errorf("the connection to %s is lost, %s: %w", target, kept, err)
+	return fmt.Errorf("the connection to %s is lost, %s: %w", target, kept, e)
 }

@@ -79,6 +79,8 @@ func (p *played) Write(b []byte) (int, error) { return p.input.Write(b) }
 func (p *played) CloseWrite() error           { p.ended = true; return nil }
 func (p *played) Resize(shell.Winsize)        {}
 func (p *played) Ack(end uint64)              { p.acks = append(p.acks, end) }
+func (p *played) Redraw(shell.Winsize)        {}
+func (p *played) Detach() error               { return nil }
 func (p *played) Close() error                { return nil }
 
 type failing struct{ err error }

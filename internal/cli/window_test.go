@@ -104,8 +104,8 @@ func (w *window) exits(code int) {
 	w.t.Helper()
 	select {
 	case <-w.done:
-	case <-time.After(10 * time.Second):
-		w.t.Fatalf("waited 10 s for the end:\n%s", w.text())
+	case <-time.After(20 * time.Second):
+		w.t.Fatalf("waited 20 s for the end:\n%s", w.text())
 	}
 	if got := w.cmd.ProcessState.ExitCode(); got != code {
 		w.t.Errorf("exit code %d, want %d:\n%s", got, code, w.text())

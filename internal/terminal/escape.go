@@ -8,6 +8,7 @@ const (
 	ActionNone    Action = iota // everything was input for the program
 	ActionLeave                 // ~.   leave, even when the connection is dead
 	ActionHelp                  // ~?   list the escapes
+	ActionDetach                // ~d   leave the session running
 	ActionSuspend               // ~^Z  stop the client, as Ctrl-Z does to a local program
 )
 
@@ -55,6 +56,8 @@ func actionOf(c byte) Action {
 		return ActionLeave
 	case '?':
 		return ActionHelp
+	case 'd':
+		return ActionDetach
 	case suspendByte:
 		return ActionSuspend
 	default:

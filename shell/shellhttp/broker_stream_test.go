@@ -16,7 +16,7 @@ func (b *testBroker) stream(c *testClient, token *jwtauth.Token, from uint64) (*
 	}
 	data, err := json.Marshal(shell.SessionInfo{
 		ID: c.session.ID(), Token: b.hostToken(c.key, c.session.ID(), token), From: st.From(), Stdin: st.StdinNext(),
-		Terminal: c.session.Request().Terminal != nil, Source: "test", User: "tester", Host: "here",
+		Terminal: c.session.Request().Terminal != nil, Source: "test", User: "tester", Host: "here", Linger: b.linger.Milliseconds(),
 	})
 	if err != nil {
 		return nil, err

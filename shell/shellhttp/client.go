@@ -58,6 +58,11 @@ type clientTimes struct {
 	heartbeat time.Duration // the longest that we say nothing
 	post      time.Duration // for one input or control request
 	leave     time.Duration // for the good-bye
+
+	// Of a session that comes back by itself; see [Lasting].
+	noticeable time.Duration // how long an outage lasts before a person is told
+	refused    time.Duration // how long nobody may listen where the agent was
+	margin     time.Duration // how much longer than its linger a session is sought
 }
 
 var protocolTimes = clientTimes{
@@ -69,6 +74,13 @@ var protocolTimes = clientTimes{
 	// The agent answers within 10 s even if the program does not read.
 	post:  20 * time.Second,
 	leave: 2 * time.Second,
+
+	noticeable: time.Second,
+	// A front that restarts and a broker that is upgraded keep the socket
+	// listening. An agent that is started anew has none of our sessions.
+	refused: 10 * time.Second,
+	// The agent may notice 25 s later than we do that a connection is dead.
+	margin: 30 * time.Second,
 }
 
 // NewClient checks the configuration; it does not connect.

@@ -3,7 +3,6 @@ package shellhttp
 import (
 	"encoding/json"
 	"errors"
-	"net/http"
 	"sync"
 	"time"
 
@@ -16,6 +15,8 @@ const (
 	ackEvery = 1 << 20
 	// maxSignals bounds the signals that wait to be sent.
 	maxSignals = 16
+	// redrawPause is what a program has to notice a size that is not to stay.
+	redrawPause = 100 * time.Millisecond
 )
 
 // controlSender sends a session's control requests, one at a time and each
@@ -28,6 +29,8 @@ type controlSender struct {
 	mu      sync.Mutex
 	seq     uint64
 	size    *shell.Winsize
+	nudge   *shell.Winsize // a size that is sent before size, and does not stay
+	nudged  time.Time      // when it was answered
 	signals []shell.SignalRequest
 	final   *shell.ControlRequest // close or detach; nothing follows it
 	acked   uint64                // output has left this process up to here
@@ -54,6 +57,16 @@ func (c *controlSender) change(f func()) {
 }
 
 func (c *controlSender) resize(w shell.Winsize) { c.change(func() { c.size = &w }) }
+
+// redraw tells another size and then w: a program redraws when the size has
+// changed.
+func (c *controlSender) redraw(w shell.Winsize) {
+	other := w
+	if other.Rows--; w.Rows <= 1 {
+		other.Rows = w.Rows + 1
+	}
+	c.change(func() { c.nudge, c.size = &other, &w })
+}
 
 func (c *controlSender) exitAt(end uint64) { c.change(func() { c.exit = end }) }
 
@@ -95,6 +108,13 @@ func (c *controlSender) answered(ack uint64) {
 	defer c.mu.Unlock()
 	c.told = max(c.told, ack)
 	c.heard = time.Now()
+}
+
+// lastHeard is when the agent last answered a request.
+func (c *controlSender) lastHeard() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.heard
 }
 
 // exitAcked returns what is closed when the agent knows that the exit has
@@ -147,10 +167,21 @@ func (c *controlSender) take() (r shell.ControlRequest, due bool, wait time.Dura
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait = c.s.client.times.heartbeat - time.Since(c.heard)
-	if c.size == nil && len(c.signals) == 0 && c.final == nil && !c.ackDue() && wait > 0 {
+	size, hold := c.size, redrawPause-time.Since(c.nudged)
+	switch {
+	case c.nudge != nil:
+		size = c.nudge
+	case size != nil && hold > 0 && c.final == nil:
+		size, wait = nil, min(wait, hold)
+	}
+	if size == nil && len(c.signals) == 0 && c.final == nil && !c.ackDue() && wait > 0 {
 		return r, false, wait
 	}
-	r.Resize, c.size = c.size, nil
+	if r.Resize = size; c.nudge != nil {
+		c.nudge, c.nudged = nil, time.Now()
+	} else if size != nil {
+		c.size = nil
+	}
 	if len(c.signals) > 0 {
 		r.Signal, c.signals = &c.signals[0], c.signals[1:]
 	} else if c.final != nil {
@@ -171,10 +202,7 @@ func (c *controlSender) deliver(r shell.ControlRequest) bool {
 		return false
 	}
 	for try := 1; ; try++ {
-		_, err := s.client.ask(s.ctx, s.client.posts, exchange{
-			method: http.MethodPost, target: "/v1/sessions/" + s.key.id + "/control",
-			body: body, mediaType: typeJSON, sign: s.key.sign, timeout: s.client.times.post,
-		})
+		_, err := s.post("control", body, typeJSON)
 		switch verdict(err) {
 		case accepted:
 			c.answered(r.Ack)
@@ -187,7 +215,7 @@ func (c *controlSender) deliver(r shell.ControlRequest) bool {
 			s.fail(err)
 			return false
 		}
-		if !pause(s.ctx, backoff(try)) {
+		if !s.rest(backoff(try)) {
 			return false
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -39,6 +40,8 @@ type exchange struct {
 	// reached, when not nil, is set once there is a connection: from then on
 	// an error does not tell whether the agent has the request.
 	reached *atomic.Bool
+	// local, when not nil, is set to this side's address of the connection.
+	local *atomic.Pointer[net.TCPAddr]
 }
 
 // answered is the start of an answer. Its body must be closed; then stop.
@@ -107,10 +110,8 @@ func (c *Client) ask(ctx context.Context, t *http.Transport, x exchange) ([]byte
 func (c *Client) attempt(ctx context.Context, t *http.Transport, x exchange, token string) (*answered, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(x.timeout, func() { stop(errNoAnswer) })
-	if x.reached != nil {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-			GotConn: func(httptrace.GotConnInfo) { x.reached.Store(true) },
-		})
+	if x.reached != nil || x.local != nil {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: x.gotConn})
 	}
 	sent := &payload{data: x.body}
 	resp, err := t.RoundTrip(c.request(ctx, x, token, sent))
@@ -124,6 +125,15 @@ func (c *Client) attempt(ctx context.Context, t *http.Transport, x exchange, tok
 		return nil, fmt.Errorf("%s: %w", c.addr, err)
 	}
 	return &answered{Response: resp, token: token, timer: timer, stop: stop, sent: sent}, nil
+}
+
+func (x *exchange) gotConn(info httptrace.GotConnInfo) {
+	if x.reached != nil {
+		x.reached.Store(true)
+	}
+	if addr, ok := info.Conn.LocalAddr().(*net.TCPAddr); ok && x.local != nil {
+		x.local.Store(addr)
+	}
 }
 
 func (c *Client) request(ctx context.Context, x exchange, token string, sent *payload) *http.Request {
@@ -154,7 +164,9 @@ func (c *Client) request(ctx context.Context, x exchange, token string, sent *pa
 // read reads the rest of an answer and lets go of it.
 func (a *answered) read(limit int64) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(a.Body, limit+1))
-	if err == nil && int64(len(text)) > limit {
+	if cause := context.Cause(a.Request.Context()); err != nil && cause != nil {
+		err = cause
+	} else if err == nil && int64(len(text)) > limit {
 		err = fmt.Errorf("the answer is larger than %d bytes", limit)
 	}
 	a.Body.Close()

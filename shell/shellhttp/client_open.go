@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -15,7 +16,7 @@ import (
 )
 
 // openTries bounds how often a lost open is asked after.
-const openTries = 5
+const openTries = 6
 
 // Open starts a session and returns once the agent has proved who it is and
 // told what it started. ctx bounds the opening only.
@@ -77,7 +78,7 @@ func (c *Client) openOnce(ctx context.Context, key *sessionKey, source string, b
 func streamExchange(key *sessionKey, from uint64) exchange {
 	return exchange{
 		method: http.MethodGet, sign: key.sign,
-		target: "/v1/sessions/" + key.id + "/stream?from=" + strconv.FormatUint(from, 10),
+		target: "/v1/sessions/" + key.session + "/stream?from=" + strconv.FormatUint(from, 10),
 	}
 }
 
@@ -120,6 +121,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // stream's first frame.
 func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*stream, error) {
 	x.accept, x.timeout = c.cfg.Encoding.mediaType(), c.cfg.Timeout
+	x.local = new(atomic.Pointer[net.TCPAddr])
 	// The stream outlives ctx, which bounds its opening.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })()
@@ -129,12 +131,13 @@ func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*
 		return nil, err
 	}
 	st := newStream(a, c.times, end)
+	st.local = x.local.Load()
 	f, err := st.first()
 	if err == nil {
 		st.info, err = key.checkSession(c.cfg.HostKey, a.token, f)
 	}
-	if err == nil && st.info.ID != key.id {
-		err = fmt.Errorf("%w: the session is %s, asked was for %s", ErrStream, printable(st.info.ID), key.id)
+	if err == nil && st.info.ID != key.session {
+		err = fmt.Errorf("%w: the session is %s, asked was for %s", ErrStream, printable(st.info.ID), key.session)
 	}
 	if !a.timer.Stop() && err == nil {
 		err = errNoAnswer

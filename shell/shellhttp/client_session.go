@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shellagent/shell"
@@ -16,6 +17,7 @@ var ErrEnded = errors.New("the session has ended")
 
 // Session is one program on the agent's host. Next and Resume are for one
 // goroutine, everything else is safe for concurrent use. Close it in any case.
+// [Session.Lasting] resumes by itself.
 type Session struct {
 	client *Client
 	key    *sessionKey
@@ -29,9 +31,11 @@ type Session struct {
 	watched context.Context // whose end cuts the stream meanwhile
 	unwatch func() bool
 
-	// ctx is the life of the senders.
+	// ctx is the life of the senders; posts is that of their requests in flight.
 	ctx     context.Context
 	cancel  context.CancelFunc
+	posts   posts
+	lasting atomic.Bool // somebody sees to it that there is a stream
 	stdin   *stdinSender
 	control *controlSender
 }
@@ -39,6 +43,7 @@ type Session struct {
 func newSession(c *Client, key *sessionKey, st *stream) *Session {
 	s := &Session{client: c, key: key, stream: st}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.posts.renew(s.ctx)
 	s.control = newControlSender(s)
 	s.stdin = newStdinSender(s, st.info.Stdin, st.info.Terminal)
 	return s
@@ -143,6 +148,9 @@ func (s *Session) Resume(ctx context.Context) error {
 	}
 	s.stream, s.watched = st, nil
 	s.stdin.resumed(st.info.Stdin)
+	// What is in flight may never be answered on the connections of before.
+	s.client.posts.CloseIdleConnections()
+	s.posts.renew(s.ctx)
 	return nil
 }
 
@@ -155,6 +163,9 @@ func (s *Session) CloseWrite() error { return s.stdin.closeWrite() }
 
 // Resize tells the terminal's size. Only the latest is sent.
 func (s *Session) Resize(w shell.Winsize) { s.control.resize(w) }
+
+// Redraw makes a program that fills the terminal draw it anew, in size w.
+func (s *Session) Redraw(w shell.Winsize) { s.control.redraw(w) }
 
 // Signal asks for a signal ("INT"; see [shell.SignalRequest]) once the program
 // was given what had been written before. It fails when 16 are waiting.
@@ -177,11 +188,13 @@ func (s *Session) Close() error {
 	return s.leave(s.control.last(shell.ControlRequest{Close: true}))
 }
 
-// Detach leaves without ending the session, which the agent keeps for its linger.
+// Detach leaves without ending the session, which the agent keeps for its
+// linger. Input that was written is delivered first, if that takes at most 2 s.
 func (s *Session) Detach() error {
 	if s.hasExited() {
 		return s.Close()
 	}
+	s.stdin.flush(s.client.times.leave)
 	return s.leave(s.control.last(shell.ControlRequest{Detach: true}))
 }
 

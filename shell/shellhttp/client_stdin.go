@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"shellagent/shell"
 )
@@ -21,7 +22,8 @@ const (
 	// goes into the next.
 	maxBulkPosts = 4
 	// stdinTries bounds how often the same input is sent while nothing is
-	// answered: about ten seconds, and more while answers stay out.
+	// answered, unless the session is a [Lasting] one: about ten seconds, and
+	// more while answers stay out.
 	stdinTries = 9
 )
 
@@ -101,6 +103,23 @@ func (q *stdinSender) written() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.next + uint64(len(q.queue))
+}
+
+// flush waits until the agent holds all that was written, or for d.
+func (q *stdinSender) flush(d time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	over := false
+	timer := time.AfterFunc(d, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		over = true
+		q.changed.Broadcast()
+	})
+	defer timer.Stop()
+	for !over && q.err == nil && q.held < q.next+uint64(len(q.queue)) {
+		q.changed.Wait()
+	}
 }
 
 // work sees to it that somebody takes what was queued. q.mu is held.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"shellagent/shell"
@@ -23,7 +22,7 @@ func (q *stdinSender) deliver(p *inputPost) error {
 				return nil
 			}
 			failures = 0
-			if len(p.data) == size && took < time.Second && !pause(q.s.ctx, time.Second/4) {
+			if len(p.data) == size && took < time.Second && !q.s.rest(time.Second/4) {
 				return ErrEnded
 			}
 			continue
@@ -32,13 +31,13 @@ func (q *stdinSender) deliver(p *inputPost) error {
 				return err
 			}
 		case again:
-			if !pause(q.s.ctx, backoff(failures+1)) {
+			if !q.s.rest(backoff(failures + 1)) {
 				return ErrEnded
 			}
 		default:
 			return err
 		}
-		if failures++; failures >= stdinTries {
+		if failures++; failures >= stdinTries && !q.s.patient() {
 			return err
 		}
 	}
@@ -50,10 +49,7 @@ func (q *stdinSender) post(p *inputPost) (uint64, error) {
 	ack := s.control.current()
 	p.body = shell.AppendStdin(p.body[:0], shell.Stdin{Offset: p.offset, Ack: ack, EOF: p.eof, Data: p.data})
 	p.data = p.body[shell.StdinHeaderSize:]
-	text, err := s.client.ask(s.ctx, s.client.posts, exchange{
-		method: http.MethodPost, target: "/v1/sessions/" + s.key.id + "/stdin",
-		body: p.body, mediaType: typeStdin, sign: s.key.sign, timeout: s.client.times.post,
-	})
+	text, err := s.post("stdin", p.body, typeStdin)
 	if err != nil {
 		return 0, err
 	}

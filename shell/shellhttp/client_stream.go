@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,8 @@ var (
 // goroutine, close for any.
 type stream struct {
 	info  shell.SessionInfo
-	end   uint64 // offset after the last frame that was read
+	end   uint64       // offset after the last frame that was read
+	local *net.TCPAddr // this side's address of the connection, nil when not known
 	times clientTimes
 
 	ctx    context.Context

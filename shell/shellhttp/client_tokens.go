@@ -37,7 +37,8 @@ func (c *Client) identity(session jwtauth.PublicKey) signFunc {
 // a request that is sent again is signed again.
 type sessionKey struct {
 	key     *jwtauth.PrivateKey
-	id      string // of the key and so of the session
+	id      string // thumbprint of the key
+	session string // that it signs for; id, unless another key opened it
 	counter atomic.Uint64
 	// offset is the agent's clock less ours, in milliseconds.
 	offset atomic.Int64
@@ -49,7 +50,8 @@ func newSessionKey() (*sessionKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session key: %w", err)
 	}
-	return &sessionKey{key: key, id: key.PublicKey().Thumbprint()}, nil
+	id := key.PublicKey().Thumbprint()
+	return &sessionKey{key: key, id: id, session: id}, nil
 }
 
 func (k *sessionKey) sign(ctx context.Context, requestHash, nonce string) (string, error) {

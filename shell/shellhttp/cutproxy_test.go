@@ -17,6 +17,7 @@ type cutProxy struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	limit int64 // bytes from the server after which a connection breaks; 0 for none
+	shut  bool  // connections are taken and broken at once
 	wait  sync.WaitGroup
 }
 
@@ -47,6 +48,13 @@ func (p *cutProxy) accept() {
 			return
 		}
 		p.dials.Add(1)
+		p.mu.Lock()
+		shut := p.shut
+		p.mu.Unlock()
+		if shut {
+			down.Close()
+			continue
+		}
 		up, err := net.Dial("tcp", p.target)
 		if err != nil {
 			down.Close()
@@ -96,4 +104,11 @@ func (p *cutProxy) limitTo(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.limit = n
+}
+
+// refuse makes the proxy one that has lost the server.
+func (p *cutProxy) refuse(yes bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shut = yes
 }

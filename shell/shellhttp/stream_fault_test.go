@@ -2,10 +2,8 @@ package shellhttp
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -106,57 +104,6 @@ func TestCutAndResume(t *testing.T) {
 	}
 	if err := s.Resume(ctx); !errors.Is(err, ErrEnded) {
 		t.Errorf("resume after the end: %v", err)
-	}
-}
-
-// The loop that the lossless issue will run: cuts at random moments, both
-// ways, and every byte once.
-func TestManyCutsLoseNothing(t *testing.T) {
-	for name, enc := range encodings {
-		t.Run(name, func(t *testing.T) {
-			b := newTestBroker(t, map[string]script{"cat": catScript})
-			server := serve(t, b)
-			p := proxied(t, server)
-			s := open(t, server.client(t, func(cfg *ClientConfig) { cfg.Encoding = enc }), "cat", shell.OpenRequest{})
-			want := make([]byte, 6<<20)
-			rand.NewChaCha8([32]byte{2}).Read(want)
-			go func() {
-				if _, err := s.Write(want); err != nil {
-					t.Error(err)
-				}
-				s.CloseWrite()
-			}()
-			var got []byte
-			cuts, next := 0, 100_000
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			defer cancel()
-			for {
-				f, err := s.Next(ctx)
-				if err == io.EOF {
-					break
-				}
-				if errors.Is(err, ErrCut) {
-					cuts++
-					for s.Resume(ctx) != nil && ctx.Err() == nil {
-					}
-					continue
-				}
-				if err != nil {
-					t.Fatalf("after %d bytes and %d cuts: %v", len(got), cuts, err)
-				}
-				if f.Type == shell.FrameStdout {
-					got = append(got, f.Data...)
-				}
-				s.Ack(f.End)
-				if len(got) > next {
-					next += 100_000 + rand.IntN(500_000)
-					p.cut()
-				}
-			}
-			if cuts < 5 || sha256.Sum256(got) != sha256.Sum256(want) {
-				t.Errorf("%d cuts, %d bytes of %d", cuts, len(got), len(want))
-			}
-		})
 	}
 }
 

@@ -1,0 +1,62 @@
+package shellhttp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// errRenewed says that a request may wait on a dead connection: it is sent
+// again on another, which is safe.
+var errRenewed = errors.New("the session has a new connection")
+
+// posts is what a session's input and control requests in flight depend on. It
+// is replaced when the stream was: those in flight are sent again, at once.
+type posts struct {
+	mu     sync.Mutex
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+func (p *posts) renew(parent context.Context) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cancel != nil {
+		p.cancel(errRenewed)
+	}
+	p.ctx, p.cancel = context.WithCancelCause(parent)
+}
+
+func (p *posts) current() context.Context {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ctx
+}
+
+// post sends one input or control request.
+func (s *Session) post(verb string, body []byte, mediaType string) ([]byte, error) {
+	return s.client.ask(s.posts.current(), s.client.posts, exchange{
+		method: http.MethodPost, target: "/v1/sessions/" + s.key.session + "/" + verb,
+		body: body, mediaType: mediaType, sign: s.key.sign, timeout: s.client.times.post,
+	})
+}
+
+// rest waits before a request is sent again: for d, or until there is a new
+// connection. False means that the session sends nothing more.
+func (s *Session) rest(d time.Duration) bool {
+	pause(s.posts.current(), d)
+	return s.ctx.Err() == nil
+}
+
+// patient says whether input that cannot be delivered is still tried: as long
+// as the agent may hold the session.
+func (s *Session) patient() bool {
+	return s.lasting.Load() && time.Since(s.control.lastHeard()) < s.kept()
+}
+
+// kept is how long after the last contact the session can surely be gone.
+func (s *Session) kept() time.Duration {
+	return time.Duration(s.Info().Linger)*time.Millisecond + s.client.times.margin
+}
