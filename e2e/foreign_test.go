@@ -20,9 +20,10 @@ func TestCurlAndOpenSSLAreEnough(t *testing.T) {
 		c["verifyKeys"] = []string{strings.TrimSpace(h.run0(agentBin, "keys", "public", key))}
 	})
 	thumb := strings.TrimSpace(h.run0(agentBin, "keys", "fingerprint", filepath.Join(h.dir, "state", "host_key.pub")))
+	path := os.Getenv("PATH")
 	run := func(stdin, source, thumb string) result {
 		cmd := exec.Command("timeout", "60", "../examples/curl/shell.sh", fmt.Sprintf("127.0.0.1:%d", h.port), source, key, thumb)
-		cmd.Env = h.env()
+		cmd.Env = append(h.env(), "PATH="+path)
 		var stdout, stderr bytes.Buffer
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 		return h.finish(cmd.Run(), cmd, &stdout, &stderr)
@@ -31,6 +32,19 @@ func TestCurlAndOpenSSLAreEnough(t *testing.T) {
 	if got.code != 7 || !strings.Contains(got.stdout, "typed by curl") || !strings.Contains(got.stdout, "24 80") {
 		t.Errorf("code %d\n%s\n%s", got.code, got.stdout, got.stderr)
 	}
+
+	// An hour behind: the agent's nonce opens, its clock serves from then on.
+	slow := filepath.Join(h.dir, "date")
+	script := "#!/bin/sh\nexec /bin/date -d '1 hour ago' \"$@\"\n"
+	if err := os.WriteFile(slow, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path = h.dir + ":" + path
+	if got := run("exit 8\n", "debug", thumb); got.code != 8 {
+		t.Errorf("with a slow clock: code %d\n%s\n%s", got.code, got.stdout, got.stderr)
+	}
+	path = os.Getenv("PATH")
+
 	if got := run("", "nothere", thumb); got.code != 255 || !strings.Contains(got.stderr, "refused") {
 		t.Errorf("an unknown source: code %d, %q", got.code, got.stderr)
 	}

@@ -134,6 +134,9 @@ func (p packaged) limits() {
 		ulimit -Sn; ulimit -Hn; ulimit -Sc; ulimit -Hc; umask; cat /proc/self/oom_score_adj
 		sed -n "s/^\\(NoNewPrivs\\|SigIgn\\|SigBlk\\|CapEff\\|CapBnd\\|Seccomp\\):.//p" /proc/self/status
 		env | grep -c -E "^(NOTIFY_SOCKET|LISTEN_|INVOCATION_ID|JOURNAL_STREAM|STATE_DIRECTORY)"; true'`))
+	// make's posix_spawn leaves glibc's own two signals ignored (bits 31 and 32),
+	// which this whole system inherits from the test.
+	session = regexp.MustCompile(`(?m)^0{7}[0-3][08]0{7}$`).ReplaceAllString(session, strings.Repeat("0", 16))
 	system := p.sh(`sed -n 's/^CapBnd:.//p; s/^Seccomp:.//p' /proc/1/status`)
 	capabilities, seccomp, _ := strings.Cut(system, "\n")
 	p.expect("a session's limits", session, strings.Join([]string{

@@ -43,12 +43,18 @@ be() {
 	done
 }
 
+# The agent's clock less ours, once it is known.
+clock=0
+
 # token KEYFILE KID TYP METHOD TARGET BODYFILE MORE-CLAIMS
 token() {
-	now=$(date +%s)
+	# Milliseconds where date has them: without, a token may seem to be older
+	# than an agent that was started within the same second.
+	now=$(($(date +%s) + clock)) ms=$(date +%3N)
+	case $ms in [0-9][0-9][0-9]) ;; *) ms=000 ;; esac
 	rh=$(printf '%s\n%s\n%s' "$4" "$5" "$(sha "$6")" | sha)
 	head=$(printf '{"alg":"EdDSA","kid":"%s","typ":"%s"}' "$2" "$3" | b64)
-	claims=$(printf '{"iat":%s,"exp":%s,"rh":"%s",%s}' "$now" "$((now + 5))" "$rh" "$7" | b64)
+	claims=$(printf '{"iat":%s.%s,"exp":%s.%s,"rh":"%s",%s}' "$now" "$ms" "$((now + 5))" "$ms" "$rh" "$7" | b64)
 	signing=$tmp/signing.$3.${6##*/}
 	printf '%s.%s' "$head" "$claims" >"$signing"
 	printf '%s.%s.%s' "$head" "$claims" "$(openssl pkeyutl -sign -inkey "$1" -rawin -in "$signing" | b64)"
@@ -100,14 +106,20 @@ type_all() {
 }
 
 printf '{"terminal":{"term":"dumb","cols":80,"rows":24}}' >"$tmp/open"
-id=$(openssl rand 16 | b64)
-open=$(token "$key" "$kid" shellagent-id+jwt POST "/v1/shell/$source" "$tmp/open" \
-	"\"jti\":\"$id\",\"aud\":\"$host\",\"cnf\":{\"jwk\":$(jwk "$session_x")}")
 mkfifo "$tmp/events"
-# shellcheck disable=SC2086
-curl $tls -N -H "Authorization: Bearer $open" -H 'Content-Type: application/json' \
-	--data-binary @"$tmp/open" "$base/v1/shell/$source" >"$tmp/events" &
-exec 3<"$tmp/events" 4<&0
+
+# start [NONCE] opens the session; its events come from descriptor 3.
+start() {
+	id=$(openssl rand 16 | b64)
+	open=$(token "$key" "$kid" shellagent-id+jwt POST "/v1/shell/$source" "$tmp/open" \
+		"\"jti\":\"$id\",\"aud\":\"$host\",\"cnf\":{\"jwk\":$(jwk "$session_x")}${1:+,\"nonce\":\"$1\"}")
+	# shellcheck disable=SC2086
+	curl $tls -N -D "$tmp/headers" -H "Authorization: Bearer $open" -H 'Content-Type: application/json' \
+		--data-binary @"$tmp/open" "$base/v1/shell/$source" >"$tmp/events" &
+	exec 3<"$tmp/events"
+}
+exec 4<&0
+start
 
 event='' end=0
 while IFS= read -r line <&3 || [ -n "$line" ]; do
@@ -124,6 +136,8 @@ while IFS= read -r line <&3 || [ -n "$line" ]; do
 			printf '%s' "${proof##*.}" | unb64 >"$tmp/proof.sig"
 			openssl pkeyutl -verify -pubin -inkey "$tmp/host.pub" -rawin -in "$tmp/proof" -sigfile "$tmp/proof.sig" >/dev/null 2>&1 ||
 				die "the session is not signed by the agent's host key"
+			told=$(printf '%s' "$proof" | cut -d. -f2 | unb64 | member iat)
+			clock=$((${told%.*} - $(date +%s)))
 			oth=$(printf '%s' "$proof" | cut -d. -f2 | unb64 | member oth)
 			[ "$oth" = "$(printf '%s' "$open" | sha)" ] || die "the answer belongs to another open"
 			type_all <&4 &
@@ -138,7 +152,16 @@ while IFS= read -r line <&3 || [ -n "$line" ]; do
 			;;
 		esac
 		;;
-	'{'*) die "$(printf '%s' "$line" | member detail)" ;;
+	'{'*)
+		# A clock that is wrong, or a key that is slow, is asked to sign again.
+		nonce=$(tr -d '\r' <"$tmp/headers" | sed -n 's/^[Ss]hellagent-[Nn]once: //p')
+		if [ -n "$nonce" ] && [ -z "${again:-}" ]; then
+			again=yes
+			start "$nonce"
+			continue
+		fi
+		die "$(printf '%s' "$line" | member detail)"
+		;;
 	esac
 done
 die "the stream ended without an exit"

@@ -92,6 +92,10 @@ func (r *report) event(e event) {
 	case "build-output":
 		fmt.Fprint(r.out, e.Output)
 	case "output":
+		// What a machine cannot run is said, whether the test passes or not.
+		if _, text, ok := strings.Cut(e.Output, "NOT RUN: "); ok && e.Test != "" {
+			fmt.Fprintf(r.out, "NOT RUN: %s: %s", e.Test, text)
+		}
 		r.keep(id, e.Output)
 	case "pass":
 		if e.Test != "" {
