@@ -30,6 +30,26 @@ type GuardConfig struct {
 	Log *slog.Logger
 }
 
+// complete fills in what was left out.
+func (cfg *GuardConfig) complete() error {
+	if cfg.StateDir == "" {
+		return errors.New("guard: no state directory to keep the watermark in: set stateDir")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.PerKey <= 0 {
+		cfg.PerKey = defaultPerKey
+	}
+	if cfg.Keys <= 0 {
+		cfg.Keys = defaultKeys
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
 // Guard judges when tokens are fresh and takes each identity token once. It is
 // asked in two steps, so that nobody without a right uses up anything: Fresh
 // after the signature held, Consume after policy agreed.
@@ -61,20 +81,8 @@ type Guard struct {
 // NewGuard reads the watermark and writes it, so that a directory that cannot
 // be written is found at start.
 func NewGuard(cfg GuardConfig) (*Guard, error) {
-	if cfg.StateDir == "" {
-		return nil, errors.New("guard: no state directory to keep the watermark in: set stateDir")
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.PerKey <= 0 {
-		cfg.PerKey = defaultPerKey
-	}
-	if cfg.Keys <= 0 {
-		cfg.Keys = defaultKeys
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
+	if err := cfg.complete(); err != nil {
+		return nil, err
 	}
 	start := cfg.Now()
 	mark, floor, err := openWatermark(cfg.StateDir, NumericDateOf(start), cfg.Log)
