@@ -11,9 +11,15 @@ import (
 
 // SetPolicy puts p in force for everything from now on and asks it again for
 // every live session with the request that opened it: one that it no longer
-// allows is told so and hung up, and the limits it gives apply at once.
-func (b *Broker) SetPolicy(ctx context.Context, p *sources.Policy) {
+// allows is told so and hung up, and the limits it gives apply at once. It
+// returns how many it hung up.
+func (b *Broker) SetPolicy(ctx context.Context, p *sources.Policy) (ended int) {
 	b.policy.Store(p)
+	return b.askAll(ctx, p)
+}
+
+// askAll asks p for every live session.
+func (b *Broker) askAll(ctx context.Context, p *sources.Policy) (ended int) {
 	b.mu.Lock()
 	all := make([]*live, 0, len(b.lives))
 	for _, l := range b.lives {
@@ -21,13 +27,17 @@ func (b *Broker) SetPolicy(ctx context.Context, p *sources.Policy) {
 	}
 	b.mu.Unlock()
 	for _, l := range all {
-		b.askAgain(ctx, p, l)
+		if !b.askAgain(ctx, p, l) {
+			ended++
+		}
 	}
+	return ended
 }
 
-// askAgain is what SetPolicy does to one session. A session that is admitted
-// while SetPolicy runs asks for itself, so none is missed.
-func (b *Broker) askAgain(ctx context.Context, p *sources.Policy, l *live) {
+// askAgain is what SetPolicy does to one session; false means that it was hung
+// up. A session that is admitted while SetPolicy runs asks for itself, so none
+// is missed.
+func (b *Broker) askAgain(ctx context.Context, p *sources.Policy, l *live) bool {
 	ask := l.request
 	ask.Now = b.now()
 	grant, err := p.Decide(ctx, ask)
@@ -36,15 +46,16 @@ func (b *Broker) askAgain(ctx context.Context, p *sources.Policy, l *live) {
 	}
 	if err == nil {
 		l.session.Regrant(grant)
-		return
+		return true
 	}
 	if errors.Is(err, sources.ErrUndecided) {
 		b.logger(l.session).Warn("policy could not be asked again for a live session; it goes on", "err", err)
-		return
+		return true
 	}
 	b.logger(l.session).Info("session ended by policy", "err", err)
 	l.session.Notify(shell.Notice{Code: "policy", Text: "this session is no longer allowed: the agent's configuration changed"})
 	l.session.HangUp("no longer allowed by policy")
+	return false
 }
 
 // Expire asks the policy in force again for every live session, so that what
@@ -58,7 +69,8 @@ func (b *Broker) Expire(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			b.SetPolicy(ctx, b.Policy())
+			// Not SetPolicy: a newer one may have come into force meanwhile.
+			b.askAll(ctx, b.Policy())
 		}
 	}
 }
