@@ -40,6 +40,9 @@ type Config struct {
 	Start  StartFunc
 	// Host names this host in messages to the client.
 	Host string
+	// Confirm is told that somebody came in who confirms a reload, and says
+	// whether one waits for that; nil means that none ever does.
+	Confirm func(Confirmation) error
 	// Observer may be nil.
 	Observer Observer
 	// Log may be nil, which discards.
@@ -56,6 +59,7 @@ type Broker struct {
 	sessions *shell.Registry
 	start    StartFunc
 	hostname string
+	confirms func(Confirmation) error
 	observer Observer
 	log      *slog.Logger
 	now      func() time.Time
@@ -99,7 +103,7 @@ func New(c Config) (*Broker, error) {
 	b := &Broker{
 		host: c.HostKey, hostID: c.HostKey.PublicKey().Thumbprint(),
 		guard: c.Guard, sessions: c.Registry, start: c.Start,
-		hostname: c.Host, observer: c.Observer, log: c.Log, now: c.Now,
+		hostname: c.Host, confirms: c.Confirm, observer: c.Observer, log: c.Log, now: c.Now,
 		turns:   NewTurns(runtime.GOMAXPROCS(0)+1, 1),
 		clients: make(map[string]*client), lives: make(map[string]*live),
 	}

@@ -41,8 +41,8 @@ func (b *Broker) handle(ctx context.Context, call *shell.Call, who *caller, bega
 	if err != nil {
 		return nil, err
 	}
-	if r.action != actOpen {
-		// An open is used up after its policy was asked.
+	if r.action != actOpen && r.action != actConfirm {
+		// These are used up after their policy was asked.
 		if err := b.useUp(who); err != nil {
 			return nil, err
 		}
@@ -57,6 +57,9 @@ func (b *Broker) handle(ctx context.Context, call *shell.Call, who *caller, bega
 		return b.list(ctx, call, who)
 	case actKill:
 		return b.kill(ctx, call, who, r.name)
+	case actConfirm:
+		who.source = r.name
+		return b.confirm(ctx, call, who, r.name)
 	}
 	if r.name != who.client.session.ID() {
 		return nil, shell.Deny(shell.ReasonSessionOwner, errors.New("the token is of another session"))

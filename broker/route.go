@@ -18,6 +18,7 @@ const (
 	actControl
 	actList
 	actKill
+	actConfirm
 )
 
 // route is a parsed request line. A name in it has been checked for form only.
@@ -57,6 +58,8 @@ func parseRoute(method, target string) (route, *shell.Denied) {
 	switch {
 	case parts[0] == "shell" && len(parts) == 2 && validSource(parts[1]):
 		r = route{action: actOpen, name: parts[1], body: shell.MaxOpenBody}
+	case parts[0] == "confirm" && len(parts) == 2 && validSource(parts[1]):
+		r = route{action: actConfirm, name: parts[1]}
 	case parts[0] == "sessions" && len(parts) == 1:
 		r, want = route{action: actList}, "GET"
 	case parts[0] == "sessions" && len(parts) == 2 && validID(parts[1]):

@@ -64,6 +64,7 @@ const (
 	ReasonMaxSessions   Reason = "max_sessions"
 	ReasonRateLimited   Reason = "rate_limited"
 	ReasonStopping      Reason = "stopping"
+	ReasonNoTrial       Reason = "no_trial"
 	ReasonStart         Reason = "start"
 
 	ReasonRoute           Reason = "route"
@@ -122,6 +123,7 @@ var refusals = []Refusal{
 	{ReasonMaxSessions, "too_many_sessions", 429, "the source has as many sessions as it allows: end one (agent sessions, agent kill) or raise maxSessions"},
 	{ReasonRateLimited, "rate_limited", 429, "too many refused requests from this address: wait"},
 	{ReasonStopping, "unavailable", 503, "the agent is stopping: try again"},
+	{ReasonNoTrial, "nothing_to_confirm", 409, "no reload waits for a confirmation: it was confirmed, rolled back, or none was asked for"},
 	{ReasonStart, "start_failed", 500, "the program could not be started on the host; the agent's log says why"},
 
 	{ReasonRoute, "not_found", 404, "there is nothing at this path"},

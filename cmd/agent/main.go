@@ -10,9 +10,10 @@ import (
 )
 
 var program = cli.Program{
-	Name:  "agent",
-	Short: "a shell on any host over plain HTTPS",
-	More:  agent.Commands(),
+	Name:   "agent",
+	Short:  "a shell on any host over plain HTTPS",
+	More:   agent.Commands(),
+	Extend: agent.Extend,
 }
 
 func main() { os.Exit(run()) }

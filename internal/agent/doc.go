@@ -1,10 +1,10 @@
-// Package agent holds the commands of the agent on a host — listen, check, and
-// the front that listen starts — and puts the agent together from its packages.
+// Package agent holds the commands of the agent on a host — listen, check, what
+// its operator asks it there, and the front that listen starts — and puts the agent together from its packages.
 package agent
 
 import "github.com/spf13/cobra"
 
 // Commands returns the agent's commands, for the binary and its man pages.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{listenCommand(), checkCommand(), frontCommand()}
+	return []*cobra.Command{listenCommand(), checkCommand(), reloadCommand(), statusCommand(), frontCommand()}
 }

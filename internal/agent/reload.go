@@ -25,16 +25,16 @@ type watcher struct {
 	notes *fsnotify.Watcher
 }
 
-// watch calls reload, one call at a time, until ctx is done. reload returns
-// what is to be watched from then on.
-func watch(ctx context.Context, log *slog.Logger, files []string, reload func(why string) []string) error {
+// watch calls reload, one call at a time, until ctx is done. files tells what
+// is to be watched; it is asked again after each element of news.
+func watch(ctx context.Context, log *slog.Logger, files func() []string, news <-chan struct{}, reload func(why string)) error {
 	notes, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
 	}
 	defer notes.Close()
 	w := &watcher{log: log, notes: notes, dirs: make(map[string]bool)}
-	w.set(files)
+	w.set(files())
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -45,9 +45,11 @@ func watch(ctx context.Context, log *slog.Logger, files []string, reload func(wh
 		case <-ctx.Done():
 			return nil
 		case <-hup:
-			w.set(reload("SIGHUP"))
+			reload(aSignal)
 		case <-changed.C:
-			w.set(reload("a file changed"))
+			reload(aFileChange)
+		case <-news:
+			w.set(files())
 		case e := <-notes.Events:
 			if w.concerns(e) {
 				changed.Reset(settle)

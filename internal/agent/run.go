@@ -36,10 +36,17 @@ func (a *agent) run(ctx context.Context, listeners []*net.TCPListener, portFile 
 		return err
 	}
 	defer stopMetrics()
+	closeDoor, err := a.serveDoor(ctx, cancel)
+	if err != nil {
+		stopFront()
+		<-frontEnded
+		return err
+	}
+	defer closeDoor()
 	reloads := make(chan struct{})
 	go func() {
 		defer close(reloads)
-		if err := watch(ctx, a.log, a.config.watch, a.reload); err != nil {
+		if err := watch(ctx, a.log, a.inForce.watch, a.inForce.news, a.reload); err != nil {
 			cancel(fmt.Errorf("watch the configuration: %w", err))
 		}
 	}()
@@ -57,6 +64,7 @@ func (a *agent) run(ctx context.Context, listeners []*net.TCPListener, portFile 
 	err = context.Cause(ctx)
 	<-reloads
 	<-expiring
+	a.inForce.stop()
 	a.stop(backgroundOf(ctx))
 	stopFront()
 	<-frontEnded
@@ -114,41 +122,25 @@ func (a *agent) serveMetrics(ctx context.Context, failed context.CancelCauseFunc
 	return func() { cancel(); <-done }, nil
 }
 
-// reload reads the configuration again and puts it in force, or keeps the old
-// one and says why. It returns the files to watch.
-func (a *agent) reload(why string) []string {
+// reload is a reload that a signal or a file asked for.
+func (a *agent) reload(why string) {
 	_ = listen.Notify(listen.Reloading)
 	defer func() { _ = listen.Notify(listen.Ready) }()
-	next, err := load(a.config.path)
-	if err == nil && next.Listen.CertPath != "" {
-		err = a.reloadCertificate(next)
-	}
-	a.metrics.Observe(shell.Event{Kind: shell.EventReloaded, Time: time.Now(), Err: err})
-	if err != nil {
-		a.log.Error("the configuration is broken: what was in force stays in force", "why", why, "err", err)
-		return a.config.watch
-	}
-	if changed := a.config.needsRestart(next); changed != "" {
-		a.log.Warn("this change takes effect when the agent is restarted", "setting", changed)
-	}
-	for _, w := range next.policy.Warnings() {
-		a.log.Warn(w)
-	}
-	a.metrics.Configure(next.policy.Sources(), next.policy.Subjects())
-	a.broker.SetPolicy(context.Background(), next.policy)
-	a.config = next
-	a.log.Info("the configuration was read again", "why", why, "sources", len(next.policy.Sources()))
-	return next.watch
+	a.inForce.reload(why)
 }
 
-func (a *agent) reloadCertificate(next *loaded) error {
-	c, err := readCertificate(next.Listen.CertPath, next.Listen.KeyPath)
-	if err != nil {
-		return err
+// obey puts a configuration in force. A certificate replaces a certificate
+// only: from and to leaves that the host key signs it takes a restart.
+func (a *agent) obey(next *loaded) (ended int, err error) {
+	if next.certificate != nil && a.config.certificate != nil {
+		if err := a.front.SetCertificate(next.certificate); err != nil {
+			return 0, err
+		}
 	}
-	next.watch = append(next.watch, next.Listen.CertPath, next.Listen.KeyPath)
-	if a.config.Listen.CertPath == "" {
-		return nil // from a signed leaf to a certificate: at a restart
-	}
-	return a.front.SetCertificate(c)
+	a.metrics.Configure(next.policy.Sources(), next.policy.Subjects())
+	return a.broker.SetPolicy(context.Background(), next.policy), nil
+}
+
+func (a *agent) reloadEnded(err error) {
+	a.metrics.Observe(shell.Event{Kind: shell.EventReloaded, Time: time.Now(), Err: err})
 }

@@ -36,7 +36,8 @@ const (
 // agent is one running agent.
 type agent struct {
 	log     *slog.Logger
-	config  *loaded
+	config  *loaded // at the start
+	inForce *inForce
 	host    *jwtauth.PrivateKey
 	broker  *broker.Broker
 	front   *broker.Front
@@ -118,11 +119,12 @@ func (a *agent) assemble(guard *jwtauth.Guard, listeners []*net.TCPListener) err
 	server := listeners[0].Addr().(*net.TCPAddr).AddrPort()
 	a.broker, err = broker.New(broker.Config{
 		HostKey: key, Guard: guard, Registry: shell.NewRegistry(0), Policy: l.policy,
-		Start: a.starter(server), Host: hostName(), Observer: broker.Observers{a.metrics}, Log: a.log,
+		Start: a.starter(server), Host: hostName(), Confirm: a.confirmed, Observer: broker.Observers{a.metrics}, Log: a.log,
 	})
 	if err != nil {
 		return err
 	}
+	a.inForce = newInForce(a.log, l, a.obey, a.reloadEnded)
 	return a.assembleFront(listeners)
 }
 
@@ -148,13 +150,7 @@ func (a *agent) assembleFront(listeners []*net.TCPListener) error {
 		Started: func(before uint64) {
 			a.metrics.Observe(shell.Event{Kind: shell.EventFrontStarted, Time: time.Now(), Count: before})
 		},
-		Refused: a.broker.RefusedByFront,
-	}
-	if l.Listen.CertPath != "" {
-		if cfg.Certificate, err = readCertificate(l.Listen.CertPath, l.Listen.KeyPath); err != nil {
-			return err
-		}
-		l.watch = append(l.watch, l.Listen.CertPath, l.Listen.KeyPath)
+		Refused: a.broker.RefusedByFront, Certificate: l.certificate,
 	}
 	ready := make(chan struct{})
 	cfg.Ready = sync.OnceFunc(func() { close(ready) })

@@ -3,10 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"path/filepath"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -29,6 +26,9 @@ type settings struct {
 	StateDir string          `json:"stateDir"`
 	Metrics  metricsSettings `json:"metrics"`
 	Log      logSettings     `json:"log"`
+	// ReloadOnChange reads the files again when one changes; nil means true. With
+	// false it takes a signal or an operator, who may want a trial.
+	ReloadOnChange *bool `json:"reloadOnChange"`
 	sources.Config
 
 	// A single file may hold the client's part as well. It is the client's to read.
@@ -81,84 +81,6 @@ func (a *addresses) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return json.UnmarshalDecode(d, (*[]string)(a))
 }
 
-// loaded is a configuration that was read and found good.
-type loaded struct {
-	settings
-	path   string
-	policy *sources.Policy
-	// proxies are the TrustedProxies.
-	proxies []netip.Prefix
-	// watch are the files and directories whose change asks for a reload.
-	watch []string
-}
-
-// load reads the configuration file and the sources.d beside it. The error
-// tells every mistake by file, line and column.
-func load(path string) (*loaded, error) {
-	l := &loaded{path: path, settings: settings{
-		Listen: listenSettings{Address: addresses{defaultAddress}}, StateDir: defaultStateDir,
-	}}
-	file, err := config.Read(path, &l.settings)
-	if err != nil {
-		return nil, err
-	}
-	if err := config.CheckPermissions(path); err != nil {
-		return nil, err
-	}
-	dir := filepath.Dir(path)
-	l.watch = append(l.watch, path)
-	files, err := l.addSourcesDir(filepath.Join(dir, "sources.d"))
-	if err != nil {
-		return nil, err
-	}
-	files = append([]*config.File{file}, files...)
-	for _, p := range []*string{&l.StateDir, &l.Listen.CertPath, &l.Listen.KeyPath} {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(dir, *p)
-		}
-	}
-	own := l.check()
-	l.policy, err = sources.New(l.Config, sources.Options{Dir: dir})
-	if err := errors.Join(own, err); err != nil {
-		return nil, config.Locate(err, files...)
-	}
-	l.watch = append(l.watch, l.policy.Files()...)
-	return l, nil
-}
-
-// addSourcesDir merges the sources of sources.d/*.json, in the order of names.
-func (l *loaded) addSourcesDir(dir string) (files []*config.File, err error) {
-	l.watch = append(l.watch, dir)
-	names, err := filepath.Glob(filepath.Join(dir, "*.json"))
-	if err != nil {
-		return nil, err
-	}
-	sort.Strings(names)
-	if l.Sources == nil {
-		l.Sources = make(map[string]sources.Source)
-	}
-	for _, name := range names {
-		var more struct {
-			Sources map[string]sources.Source `json:"sources"`
-		}
-		file, err := config.Read(name, &more)
-		if err != nil {
-			return nil, err
-		}
-		if err := config.CheckPermissions(name); err != nil {
-			return nil, err
-		}
-		files = append(files, file)
-		for s, source := range more.Sources {
-			if _, twice := l.Sources[s]; twice {
-				return nil, file.Errorf("/sources/"+s, "the source %q is configured twice: keep one of them", s)
-			}
-			l.Sources[s] = source
-		}
-	}
-	return files, nil
-}
-
 // check finds what is wrong with the agent's own part.
 func (l *loaded) check() error {
 	var errs []error
@@ -206,26 +128,21 @@ func (e *settingError) Pointer() string { return e.pointer }
 
 var _ config.PointerError = (*settingError)(nil)
 
-// needsRestart names a setting that differs and is only read at the start.
-func (l *loaded) needsRestart(next *loaded) string {
-	switch {
-	case !slices.Equal(l.Listen.Address, next.Listen.Address):
-		return "listen.address"
-	case l.Listen.PathPrefix != next.Listen.PathPrefix:
-		return "listen.pathPrefix"
-	case !slices.Equal(l.proxies, next.proxies):
-		return "listen.trustedProxies"
-	case l.Listen.User != next.Listen.User:
-		return "listen.user"
-	case (l.Listen.CertPath == "") != (next.Listen.CertPath == ""):
-		return "listen.certPath"
-	case l.StateDir != next.StateDir:
-		return "stateDir"
-	case l.Metrics != next.Metrics:
-		return "metrics"
-	case l.Log != next.Log:
-		return "log"
-	default:
-		return ""
+// needRestart names the settings that differ and are only read at the start.
+func (l *loaded) needRestart(next *loaded) []string {
+	var names []string
+	differ := func(name string, differs bool) {
+		if differs {
+			names = append(names, name)
+		}
 	}
+	differ("listen.address", !slices.Equal(l.Listen.Address, next.Listen.Address))
+	differ("listen.pathPrefix", l.Listen.PathPrefix != next.Listen.PathPrefix)
+	differ("listen.trustedProxies", !slices.Equal(l.Listen.TrustedProxies, next.Listen.TrustedProxies))
+	differ("listen.user", l.Listen.User != next.Listen.User)
+	differ("listen.certPath", (l.Listen.CertPath == "") != (next.Listen.CertPath == ""))
+	differ("stateDir", l.StateDir != next.StateDir)
+	differ("metrics", l.Metrics != next.Metrics)
+	differ("log", l.Log != next.Log)
+	return names
 }

@@ -41,7 +41,7 @@ An ended one is listed until its exit has been told.`,
 					Sessions []shell.SessionSummary `json:"sessions"`
 				}{1, list})
 			}
-			return s.print(sessionTable(list, time.Now()))
+			return s.print(SessionTable(list, time.Now(), false))
 		},
 	}
 	r.register(c)
@@ -106,22 +106,30 @@ func (s *surroundings) sessions(ctx context.Context, r *reach, address string) (
 	return all, done, nil
 }
 
-// sessionTable is for people; --json is for programs.
-func sessionTable(list []shell.SessionSummary, now time.Time) string {
+// SessionTable is for people; --json is for programs. With whose it tells also
+// who opened each session.
+func SessionTable(list []shell.SessionSummary, now time.Time, whose bool) string {
 	if len(list) == 0 {
 		return ""
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	row := func(cells ...string) {
+	row := func(id, who string, cells ...string) {
+		if whose {
+			id += "\t" + clean(who)
+		}
 		for i := range cells {
 			cells[i] = clean(cells[i])
 		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
+		fmt.Fprintln(w, id+"\t"+strings.Join(cells, "\t"))
 	}
-	row("ID", "SOURCE", "USER", "FROM", "AGE", "STATE", "COMMAND")
+	row("ID", "WHO", "SOURCE", "USER", "FROM", "AGE", "STATE", "COMMAND")
 	for _, one := range list {
-		row(one.ID, one.Source, one.User, one.Remote, age(now.Sub(time.UnixMilli(one.Started))), stateOf(one), commandOf(one))
+		who := one.Subject
+		if who == "" {
+			who = one.Key
+		}
+		row(clean(one.ID), who, one.Source, one.User, one.Remote, age(now.Sub(time.UnixMilli(one.Started))), stateOf(one), commandOf(one))
 	}
 	w.Flush()
 	return b.String()

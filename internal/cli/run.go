@@ -20,6 +20,9 @@ type Program struct {
 	// More are commands beside those that every binary has. Their errors end the
 	// program with code 1 unless they say otherwise ([Exit], [Usage]).
 	More []*cobra.Command
+	// Extend, unless nil, is given each command that every binary has, to add what
+	// only this one can do.
+	Extend func(*cobra.Command)
 }
 
 // Run executes a command line (without the program's name) and returns the
@@ -30,9 +33,7 @@ func Run(args []string, p Program) int {
 		ui: &ui{name: p.Name, out: os.Stderr},
 	}
 	root := p.Root()
-	for _, c := range commands(s) {
-		root.AddCommand(c)
-	}
+	root.AddCommand(p.everybodys(s)...)
 	return execute(root, args, s)
 }
 
@@ -53,9 +54,20 @@ func (p Program) Root() *cobra.Command {
 // Tree returns the whole command tree, for man pages.
 func (p Program) Tree() *cobra.Command {
 	root := p.Root()
-	root.AddCommand(commands(&surroundings{getenv: os.Getenv, ui: &ui{name: p.Name}})...)
+	root.AddCommand(p.everybodys(&surroundings{getenv: os.Getenv, ui: &ui{name: p.Name}})...)
 	root.InitDefaultCompletionCmd()
 	return root
+}
+
+// everybodys are the commands that every binary has, as this one has them.
+func (p Program) everybodys(s *surroundings) []*cobra.Command {
+	all := commands(s)
+	if p.Extend != nil {
+		for _, c := range all {
+			p.Extend(c)
+		}
+	}
+	return all
 }
 
 // surroundings are what a command reads from and writes to.
@@ -69,7 +81,7 @@ type surroundings struct {
 func commands(s *surroundings) []*cobra.Command {
 	all := []*cobra.Command{
 		shellCommand(s), execCommand(s), sessionsCommand(s), attachCommand(s), killCommand(s),
-		keysCommand(s), tokenCommand(s), versionCommand(s),
+		confirmCommand(s), keysCommand(s), tokenCommand(s), versionCommand(s),
 	}
 	nameExamples(all, s.ui.name)
 	return all

@@ -102,6 +102,10 @@ func clean(s string) string {
 	}, s)
 }
 
+// Clean drops from a text what could move a terminal's cursor, reorder it or end
+// its line, and bounds its length: what is printed may come from anywhere.
+func Clean(text string) string { return clean(text) }
+
 // explain turns an error into lines that name the thing and the remedy.
 func explain(err error) []string {
 	var (

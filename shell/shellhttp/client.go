@@ -176,6 +176,19 @@ func (c *Client) Kill(ctx context.Context, id string) error {
 	return nil
 }
 
+// Confirm says that a reload of the agent's configuration may stay: the signer's
+// key can open this source under it. A refusal with the code nothing_to_confirm
+// says that no reload waits for that.
+func (c *Client) Confirm(ctx context.Context, source string) error {
+	if !unreserved(source) || source == "" || source == "." || source == ".." {
+		return fmt.Errorf("%.70q is not the name of a source", source)
+	}
+	if _, err := c.fetchAs(ctx, http.MethodPost, "/v1/confirm/"+source); err != nil {
+		return fmt.Errorf("confirm the configuration: %w", err)
+	}
+	return nil
+}
+
 // fetchAs asks with an identity token. The session key that it names is never used.
 func (c *Client) fetchAs(ctx context.Context, method, target string) ([]byte, error) {
 	if err := c.known(); err != nil {
