@@ -37,6 +37,9 @@ func verdict(err error) outcome {
 	case "replayed", "stale", "busy", "rate_limited", "timeout":
 		return again
 	}
+	if p.foreign() {
+		return foreignVerdict(p.Status)
+	}
 	switch p.Status {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
 		return refusedOnce
@@ -45,4 +48,20 @@ func verdict(err error) outcome {
 	default:
 		return sessionFailed
 	}
+}
+
+// foreignVerdict is for what no agent said: a proxy that lost its agent, is
+// being set up anew, closes an idle connection in words, or has too much to do.
+// Only an agent knows that a session is over.
+func foreignVerdict(status int) outcome {
+	switch status {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+		return refusedOnce
+	case http.StatusNotFound, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return again
+	}
+	if status >= http.StatusInternalServerError {
+		return again
+	}
+	return sessionFailed
 }

@@ -29,6 +29,12 @@ type Problem struct {
 	nonce string
 }
 
+// foreignCode begins the code of what no agent said.
+const foreignCode = "http_"
+
+// foreign says that something other than an agent answered.
+func (p *Problem) foreign() bool { return strings.HasPrefix(p.Code, foreignCode) }
+
 // Error says what was refused and why.
 func (p *Problem) Error() string {
 	if p.Detail == "" {
@@ -114,7 +120,7 @@ func parseProblem(status int, h http.Header, text []byte) *Problem {
 	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	if mediaType != typeProblem || json.Unmarshal(text, &p) != nil || printable(p.Code) == "" {
 		return &Problem{
-			Status: status, Title: http.StatusText(status), Code: "http_" + strconv.Itoa(status),
+			Status: status, Title: http.StatusText(status), Code: foreignCode + strconv.Itoa(status),
 			Detail: fmt.Sprintf("HTTP status %d %s, not from an agent: is there a proxy or another server at this address?",
 				status, http.StatusText(status)),
 		}
