@@ -114,7 +114,6 @@ func explain(err error) []string {
 		fingerprint *targets.FingerprintError
 		certificate *targets.CertificateError
 		problem     *shellhttp.Problem
-		lost        *shellhttp.LostError
 		dns         *net.DNSError
 	)
 	switch {
@@ -134,8 +133,6 @@ func explain(err error) []string {
 		}
 	case errors.As(err, &problem) && problem.Code == "taken_over":
 		return []string{takenOver}
-	case errors.As(err, &lost):
-		return []string{err.Error()}
 	case errors.As(err, &problem):
 		return []string{"refused: " + problem.Error()}
 	case errors.As(err, &dns) && dns.IsNotFound:

@@ -32,8 +32,9 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("%v, and connecting again failed for %v: %v", e.Cause, e.Tried.Round(time.Second), e.Last)
 }
 
-// Unwrap returns both errors.
-func (e *LostError) Unwrap() []error { return []error{e.Cause, e.Last} }
+// Unwrap returns Cause. Last is not in the chain: it may be an io.EOF, which
+// means something else where this error is returned.
+func (e *LostError) Unwrap() error { return e.Cause }
 
 // Outage is a connection that is lost for longer than a moment.
 type Outage struct {

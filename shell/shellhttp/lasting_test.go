@@ -173,7 +173,7 @@ func TestLastingSessionGivesUp(t *testing.T) {
 			is: func(err error) bool {
 				var lost *LostError
 				var p *Problem
-				return errors.As(err, &lost) && lost.Gone && errors.Is(err, ErrCut) && errors.As(err, &p) && p.Code == "session_not_found"
+				return errors.As(err, &lost) && lost.Gone && errors.Is(err, ErrCut) && errors.As(lost.Last, &p) && p.Code == "session_not_found"
 			},
 		},
 		"it was taken over": {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package shellhttp
+
+const underRace = false
