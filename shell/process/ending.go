@@ -23,10 +23,12 @@ type ending struct {
 	wake   chan struct{}
 	failed bool // read after done: something could not be killed
 
-	mu     sync.Mutex
-	begun  bool
-	again  bool // tell once more: who was forked while it was told may not know
-	killAt time.Time
+	mu      sync.Mutex
+	begun   bool
+	told    bool
+	adopted bool // begun by an earlier image of the agent, and not resumed
+	again   bool // tell once more: who was forked while it was told may not know
+	killAt  time.Time
 }
 
 // killLimit bounds how long the kernel may take to carry out KILL. A process
@@ -82,7 +84,7 @@ func (e *ending) run() {
 	if e.target.empty() {
 		return
 	}
-	e.tell()
+	e.tellFirst()
 	if e.obeyed() {
 		return
 	}
@@ -94,6 +96,16 @@ func (e *ending) run() {
 		}
 		e.target.kill()
 		time.Sleep(pause)
+	}
+}
+
+func (e *ending) tellFirst() {
+	e.mu.Lock()
+	told := e.told
+	e.told = true
+	e.mu.Unlock()
+	if !told {
+		e.tell()
 	}
 }
 

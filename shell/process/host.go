@@ -85,9 +85,10 @@ func (h *Host) Keeping() string {
 func (h *Host) Close() {
 	if h.groups != nil {
 		h.groups.sweep()
-		return
 	}
-	h.subreaper.close()
+	if h.subreaper != nil {
+		h.subreaper.close()
+	}
 }
 
 // newTree makes the tree for a program of the given user.

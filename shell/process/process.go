@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,21 +23,22 @@ type Process struct {
 	keep    bool // the grant says no KillOnExit
 	grace   time.Duration
 
-	proc   *os.Process
 	pid    int
 	pidfd  *os.File // nil before Linux 5.4
 	ending *ending
 
-	// mu is held where the process's number must be its own.
-	mu     sync.Mutex
-	reaped bool
+	// mu is held where the process's number must be its own, where the streams
+	// are closed, and while the process is suspended.
+	mu       sync.Mutex
+	reaped   bool
+	exit     shell.Exit // once reaped
+	released bool       // the streams are closed
 
 	waited sync.Once
-	exit   shell.Exit
 	closed sync.Once
 }
 
-var _ shell.Program = (*Process)(nil)
+var _ shell.Suspender = (*Process)(nil)
 
 // PID returns the number of the program, which is also that of its process
 // group and session. It may be another's once Wait has returned.
@@ -101,16 +101,27 @@ func (p *Process) Signal(name string) error {
 func (p *Process) Wait() shell.Exit {
 	p.waited.Do(func() {
 		p.awaitEnd()
-		p.mu.Lock()
-		state, err := p.proc.Wait() // does not block: it has ended
-		p.reaped = true
-		p.mu.Unlock()
-		p.exit = exitOf(state, err)
-		_ = p.pidfd.Close()
+		p.reap()
 		p.streams.programEnded()
 		p.endRest()
 	})
 	return p.exit
+}
+
+// reap takes the exit of the program, which has ended.
+func (p *Process) reap() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return // by an earlier image of the agent
+	}
+	var status unix.WaitStatus
+	_, err := unix.Wait4(p.pid, &status, 0, nil)
+	for errors.Is(err, unix.EINTR) {
+		_, err = unix.Wait4(p.pid, &status, 0, nil)
+	}
+	p.reaped, p.exit = true, exitOf(status, err)
+	_ = p.pidfd.Close()
 }
 
 // endRest deals with what the program left behind when it ended.
@@ -126,6 +137,9 @@ func (p *Process) endRest() {
 // awaitEnd blocks until the program has ended and is still to be reaped, where
 // it can without a thread that waits.
 func (p *Process) awaitEnd() {
+	if p.ended() {
+		return
+	}
 	if p.pidfd != nil {
 		if conn, err := p.pidfd.SyscallConn(); err == nil && waitReadable(conn) == nil {
 			return
@@ -150,7 +164,7 @@ func (p *Process) HangUp(grace time.Duration) { p.ending.begin(grace) }
 // at the latest, which it logs.
 func (p *Process) Close() {
 	p.closed.Do(func() {
-		p.streams.close()
+		p.release()
 		if !p.keep || !p.ended() {
 			p.ending.begin(p.grace)
 		}
@@ -158,6 +172,13 @@ func (p *Process) Close() {
 		p.ending.wait()
 		p.settle()
 	})
+}
+
+func (p *Process) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.streams.close()
+	p.released = true
 }
 
 func (p *Process) ended() bool {
@@ -203,7 +224,7 @@ func (h hangUpOnly) kill() {
 	h.p.mu.Lock()
 	defer h.p.mu.Unlock()
 	if !h.p.reaped {
-		_ = h.p.proc.Kill()
+		_ = unix.Kill(h.p.pid, unix.SIGKILL)
 	}
 }
 
@@ -211,11 +232,10 @@ func (h hangUpOnly) empty() bool { return h.p.ended() }
 
 // exitOf is how a program ended as a shell tells it: ProcessState.ExitCode is
 // −1 for a signal.
-func exitOf(state *os.ProcessState, err error) shell.Exit {
+func exitOf(status unix.WaitStatus, err error) shell.Exit {
 	if err != nil {
 		return shell.Exit{Code: 1, Reason: "the exit status was lost: " + err.Error()}
 	}
-	status, _ := state.Sys().(syscall.WaitStatus)
 	if !status.Signaled() {
 		return shell.Exit{Code: status.ExitStatus()}
 	}

@@ -86,13 +86,15 @@ func (p *Process) start(c child) error {
 	if p.note, err = p.host.notes.add(t.describe(), p.keep); err != nil {
 		p.host.log.Warn("session is not noted for the agent's next start", "err", err)
 	}
-	if p.proc, err = c.spawn(p.streams.childEnds(), t, p.host.log); err != nil {
+	proc, err := c.spawn(p.streams.childEnds(), t, p.host.log)
+	if err != nil {
 		t.discard()
 		p.note.remove()
 		return err
 	}
-	p.pid = p.proc.Pid
-	p.pidfd = pidfdOf(p.proc)
+	p.pid = proc.Pid
+	p.pidfd = pidfdOf(proc)
+	_ = proc.Release() // it is reaped by its number, by whichever image of the agent sees its end
 	// The child is not reaped yet, so its number is its own.
 	leader := processID{pid: p.pid}
 	if s, err := readStat(p.pid); err == nil {

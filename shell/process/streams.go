@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,6 +29,8 @@ type streams interface {
 	programEnded()
 	// cutOff makes the outputs end, whoever still holds them.
 	cutOff()
+	// suspend makes input return shell.ErrSuspended until it is undone.
+	suspend(bool)
 	close()
 }
 
@@ -45,7 +48,7 @@ func (h *Host) openStreams(term *shell.Terminal, c shell.Credential) (streams, e
 
 // pipes are the streams of a program without a terminal.
 type pipes struct {
-	in                          *os.File // the agent's ends
+	in                          pipeInput // the agent's ends
 	out, err                    output
 	childIn, childOut, childErr *os.File
 }
@@ -53,7 +56,7 @@ type pipes struct {
 func openPipes() (*pipes, error) {
 	p := &pipes{}
 	var errs [3]error
-	p.childIn, p.in, errs[0] = os.Pipe()
+	p.childIn, p.in.File, errs[0] = os.Pipe()
 	p.childOut, errs[1] = p.out.pipe()
 	p.childErr, errs[2] = p.err.pipe()
 	if err := errors.Join(errs[:]...); err != nil {
@@ -96,6 +99,30 @@ func (p *pipes) ttyName() string { return "" }
 func (p *pipes) say(text string) { _, _ = io.WriteString(p.childErr, text) }
 
 func (p *pipes) stdin() io.WriteCloser { return p.in }
+
+// pipeInput writes what the program reads.
+type pipeInput struct{ *os.File }
+
+// Write implements [io.Writer].
+func (in pipeInput) Write(p []byte) (int, error) {
+	n, err := in.File.Write(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = shell.ErrSuspended
+	}
+	return n, err
+}
+
+func (p *pipes) suspend(on bool) { suspendWrites(p.in.File, on) }
+
+// suspendWrites makes writes fail with os.ErrDeadlineExceeded, also those that
+// wait. A closed file is left as it is.
+func suspendWrites(f *os.File, on bool) {
+	var deadline time.Time
+	if on {
+		deadline = time.Unix(1, 0)
+	}
+	_ = f.SetWriteDeadline(deadline)
+}
 
 // programEnded leaves the pipes open: what the program left behind may still
 // write to them, and is waited for, as sshd does.

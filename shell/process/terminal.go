@@ -118,6 +118,8 @@ func (t *terminal) output(f shell.FrameType) io.Reader {
 func (t *terminal) programEnded() { t.out.cutOff() }
 func (t *terminal) cutOff()       { t.out.cutOff() }
 
+func (t *terminal) suspend(on bool) { suspendWrites(t.master, on) }
+
 // resize sets the size; the kernel tells the foreground process group by WINCH
 // when it differs.
 func (t *terminal) resize(size shell.Winsize) error {
@@ -140,7 +142,7 @@ func (t *terminal) foreground() (pgrp int, ok bool) {
 // error is f's, or os.ErrClosed.
 func (t *terminal) control(f func(fd int) error) error {
 	var failed error
-	if t.conn.Control(func(fd uintptr) { failed = f(int(fd)) }) != nil {
+	if t.conn == nil || t.conn.Control(func(fd uintptr) { failed = f(int(fd)) }) != nil {
 		return os.ErrClosed
 	}
 	return failed

@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"shellagent/shell"
 )
 
 // terminalInput writes what the person types. One call at a time.
@@ -14,6 +16,8 @@ type terminalInput struct {
 	terminal *terminal
 	last     byte // the last byte given
 	given    bool
+	ending   bool   // Close has begun
+	rest     []byte // what of the end it has not typed yet
 	closed   bool
 }
 
@@ -53,7 +57,10 @@ func (in *terminalInput) write(p []byte) (n int, err error) {
 			}
 			return true
 		})
-		if err != nil {
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return n, shell.ErrSuspended
+		case err != nil:
 			return n, os.ErrClosed
 		}
 		err = failed
@@ -81,7 +88,24 @@ func (in *terminalInput) Close() error {
 	if in.closed {
 		return nil
 	}
-	in.closed = true
+	if err := in.end(); err != nil {
+		in.closed = true
+		return err
+	}
+	n, err := in.write(in.rest)
+	in.rest = in.rest[n:]
+	in.closed = !errors.Is(err, shell.ErrSuspended)
+	if errors.Is(err, syscall.EIO) {
+		return nil // nobody is left to be told
+	}
+	return err
+}
+
+// end decides once what is to be typed at the end.
+func (in *terminalInput) end() error {
+	if in.ending {
+		return nil
+	}
 	var modes *unix.Termios
 	err := in.terminal.control(func(fd int) (err error) {
 		modes, err = unix.IoctlGetTermios(fd, unix.TCGETS)
@@ -90,10 +114,8 @@ func (in *terminalInput) Close() error {
 	if err != nil {
 		return fmt.Errorf("end the input of %s: %w", in.terminal.name, err)
 	}
-	if _, err = in.write(endOfInput(modes, in.given, in.last)); errors.Is(err, syscall.EIO) {
-		return nil // nobody is left to be told
-	}
-	return err
+	in.ending, in.rest = true, endOfInput(modes, in.given, in.last)
+	return nil
 }
 
 // endOfInput is what to type to say that no more will be typed.

@@ -24,6 +24,11 @@ type tree interface {
 	// empty reports whether no member runs. Once it does, none ever will.
 	empty() bool
 
+	// state describes the tree for another image of the agent, in which resume
+	// is called once its process is set going.
+	state() TreeState
+	resume()
+
 	// discard forgets a tree that nothing was started in.
 	discard()
 	// leave forgets a tree whose leader has ended. What still runs goes on;
