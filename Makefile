@@ -92,7 +92,8 @@ bench: ## every benchmark (BENCH=regexp for some)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: soak
-soak: ## every Go test SOAK (20) times under the race detector
+soak: ## thousands of cuts and kills, then every Go test SOAK (20) times under the race detector
+	SHELLAGENT_SOAK=1 go test -race -count=1 -timeout 2h -v -run '^(TestEveryCut|TestLossless.*)$$' ./shell/shellhttp ./e2e
 	go test -race -count=$(SOAK) -timeout 6h ./...
 
 .PHONY: deps

@@ -5,18 +5,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"shellagent/shell"
 )
 
 // openTries bounds how often a lost open is asked after.
-const openTries = 6
+const openTries = 7
 
 // Open starts a session and returns once the agent has proved who it is and
 // told what it started. ctx bounds the opening only.
@@ -58,13 +60,16 @@ func (c *Client) openOnce(ctx context.Context, key *sessionKey, source string, b
 		sign: c.identity(key.key.PublicKey()), reached: &reached,
 	}
 	st, err := c.openStream(ctx, key, open)
-	for try := 1; lost(err) && reached.Load() && try < openTries; try++ {
+	for try := 1; lost(err) && (reached.Load() || brokeOff(err)) && try < openTries; try++ {
 		if !pause(ctx, backoff(try)) {
 			return nil, context.Cause(ctx)
 		}
-		st, err = c.openStream(ctx, key, streamExchange(key, 0))
+		ask := reached.Load()
+		if ask {
+			st, err = c.openStream(ctx, key, streamExchange(key, 0))
+		}
 		var p *Problem
-		if errors.As(err, &p) && p.Code == "session_not_found" {
+		if !ask || errors.As(err, &p) && p.Code == "session_not_found" {
 			st, err = c.openStream(ctx, key, open)
 		}
 	}
@@ -96,6 +101,13 @@ func lost(err error) bool {
 	default:
 		return true
 	}
+}
+
+// brokeOff says that a connection broke while it was being made: somebody
+// listens, and may do better in a moment.
+func brokeOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // backoff doubles from 50 ms to 5 s, give or take a quarter: who was refused
