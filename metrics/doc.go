@@ -20,6 +20,8 @@
 //	config_last_reload_success_timestamp_seconds        gauge: since when this configuration is in force
 //	config_reload_failures_total                        counter
 //	front_restarts_total                                counter
+//	upgrades_total                                      counter: how often the agent was replaced in place
+//	upgrade_failures_total                              counter: how often it was not, and went on as it was
 //	build_info{version,commit,goversion}                gauge: 1
 //
 // No label is ever an address, a key, a user's name on the host or anything
@@ -28,4 +30,7 @@
 // [Other] once [MaxSubjects] of them have had a session. A source or subject that is
 // taken out of the configuration keeps its series until its last session
 // ended.
+//
+// An agent that is replaced in place counts from 0 again, but for upgrades_total;
+// gauges go on, with the sessions that they are about.
 package metrics

@@ -38,6 +38,8 @@ type Metrics struct {
 	reloadTime     prometheus.Gauge
 	reloadFailures prometheus.Counter
 	frontRestarts  prometheus.Counter
+	upgrades       prometheus.Counter
+	upgradesFailed prometheus.Counter
 
 	// mu guards what follows; hot paths take it for reading only.
 	mu       sync.RWMutex
@@ -63,6 +65,8 @@ func New(c Config) *Metrics {
 		reloadTime:     gauge("config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded, in seconds since the epoch."),
 		reloadFailures: counter("config_reload_failures_total", "Reloads refused because the configuration was broken."),
 		frontRestarts:  counter("front_restarts_total", "Restarts of the front process."),
+		upgrades:       counter("upgrades_total", "How often the agent was replaced in place."),
+		upgradesFailed: counter("upgrade_failures_total", "Upgrades in place that were refused: the agent goes on as it was."),
 		series:         make(map[pair]*series),
 		placed:         make(map[string]bool),
 		live:           make(map[string]*session),
@@ -81,7 +85,7 @@ func New(c Config) *Metrics {
 	m.reloadTime.Set(seconds(m.now()))
 	m.registry.MustRegister(
 		m.openSeconds, m.stdinSeconds, m.sessionSeconds, refusals,
-		m.reloadOK, m.reloadTime, m.reloadFailures, m.frontRestarts,
+		m.reloadOK, m.reloadTime, m.reloadFailures, m.frontRestarts, m.upgrades, m.upgradesFailed,
 		buildInfo(c), sessionCollector{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -114,6 +118,14 @@ func (m *Metrics) Observe(e shell.Event) {
 		if e.Count > 0 {
 			m.frontRestarts.Inc()
 		}
+	case shell.EventUpgraded:
+		if e.Err != nil {
+			m.upgradesFailed.Inc()
+		} else {
+			m.upgrades.Add(float64(e.Count))
+		}
+	case shell.EventContinued:
+		m.goOn(e)
 	}
 }
 

@@ -183,6 +183,28 @@ func TestReloadAndFront(t *testing.T) {
 		shellagent_config_reload_failures_total 1`)
 }
 
+func TestUpgrades(t *testing.T) {
+	m, _ := newMetrics(t, []string{"debug"}, []string{"alice"})
+	names := []string{
+		"shellagent_upgrades_total", "shellagent_upgrade_failures_total", "shellagent_sessions_active",
+		"shellagent_sessions_total", "shellagent_session_oldest_age_seconds",
+	}
+	m.Observe(shell.Event{Kind: shell.EventUpgraded, Count: 3})
+	m.Observe(shell.Event{Kind: shell.EventUpgraded, Err: errors.New("the new one does not start")})
+	e := opened("1", "debug", "alice", 0)
+	e.Kind, e.Duration = shell.EventContinued, time.Hour
+	m.Observe(ended("2", "debug", "alice", time.Second))
+	m.Observe(e)
+	e.Session = "2" // which ended while it was taken over
+	m.Observe(e)
+	wants(t, m, names, `
+		shellagent_session_oldest_age_seconds{source="debug",subject="alice"} 3600
+		shellagent_sessions_active{source="debug",subject="alice"} 1
+		shellagent_sessions_total{source="debug",subject="alice"} 0
+		shellagent_upgrade_failures_total 1
+		shellagent_upgrades_total 3`)
+}
+
 func TestNamesPassPromlint(t *testing.T) {
 	m, _ := newMetrics(t, []string{"debug"}, []string{"alice"})
 	m.Observe(opened("1", "debug", "alice", 0))

@@ -28,6 +28,19 @@ func (m *Metrics) open(e shell.Event) {
 	m.live[e.Session] = &session{series: s, root: e.UID == 0, since: m.now()}
 }
 
+// goOn counts a session that was opened and counted in an earlier image of the
+// agent among the live ones.
+func (m *Metrics) goOn(e shell.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.place(e.Source, e.Subject)
+	if m.early.take(e.Session) || m.live[e.Session] != nil {
+		return
+	}
+	s.active++
+	m.live[e.Session] = &session{series: s, root: e.UID == 0, since: m.now().Add(-max(e.Duration, 0))}
+}
+
 func (m *Metrics) end(e shell.Event) {
 	lasted := max(e.Duration, 0)
 	m.sessionSeconds.Observe(lasted.Seconds())

@@ -19,6 +19,8 @@ const (
 	EventOutput                            // Source, Subject, Output: bytes handed to a client
 	EventReloaded                          // Err: nil when the new policy is in force
 	EventFrontStarted                      // Count: how often before
+	EventUpgraded                          // Err: nil when this image took over, as the Count-th; else why the older one goes on
+	EventContinued                         // Session…Remote, Duration: its age; a live session that this image took over
 )
 
 // Event is one fact. It is passed by value on hot paths and kept by nobody.
