@@ -289,6 +289,10 @@ var attacks = map[shell.Reason]map[string]attack{
 		"bob reads it on his": within(bobReads),
 	},
 	shell.ReasonTakenOver: {"typing on": typingOnAfterTakeover},
+	shell.ReasonNoTrial: {"confirming nothing": func(a *victim) answer {
+		r := request{method: "POST", target: "/v1/confirm/debug"}
+		return a.raw(signed(r, a.identity(r, newKey(a.t).PublicKey()), a.alice).String())
+	}},
 	shell.ReasonOffset: {"a gap": within(func(a *victim, s *session) answer {
 		return a.raw(s.stdin(7, "id\n").String())
 	})},

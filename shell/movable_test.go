@@ -21,7 +21,6 @@ type movable struct {
 	ended     *Exit
 	hangUps   int
 	closed    bool
-	gone      bool // the image that holds it is no more: nothing returns
 }
 
 func newMovable() *movable {

@@ -72,7 +72,27 @@ func neutralThread() error {
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil); err != nil {
 		return fmt.Errorf("unblock signals: %w", err)
 	}
+	if err := leaveKeyring(); err != nil {
+		return err
+	}
 	return dropInheritableCapabilities()
+}
+
+// leaveKeyring gives the calling thread a session keyring of its own. Else all
+// sessions would share the one that the agent was started with, and one user's
+// programs could search another's keys (session-keyring(7)). An agent that is not
+// root has one user, whose keyring it is.
+func leaveKeyring() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	// A null name; x/sys has only the call that takes one.
+	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
+	// ENOSYS: the kernel has no keyrings; EPERM: a container's filter forbids them.
+	if err != nil && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("join a session keyring: %w", err)
+	}
+	return nil
 }
 
 // dropInheritableCapabilities takes from the calling thread what a program

@@ -61,6 +61,13 @@ func (p *cutProxy) accept() {
 			continue
 		}
 		p.mu.Lock()
+		// A cut that came meanwhile has not seen this connection.
+		if p.shut {
+			p.mu.Unlock()
+			down.Close()
+			up.Close()
+			continue
+		}
 		p.conns[down], p.conns[up] = true, true
 		limit := p.limit
 		p.mu.Unlock()
