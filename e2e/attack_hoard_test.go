@@ -85,6 +85,15 @@ func TestHoardedConnections(t *testing.T) {
 	bad, same, other := newAttacker(t, h, "127.0.7.1"), newAttacker(t, h, "127.0.7.1"), newAttacker(t, h, "127.0.7.2")
 	live := same.mustStart("debug", alice, `{"argv":["cat"]}`)
 	var typed uint64
+	began := time.Now()
+	slow, err := newAttacker(t, h, "127.0.7.3").dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	if _, err := io.WriteString(slow, "GET /v1/sessions HTTP/1.1\r\nHost:"); err != nil {
+		t.Fatal(err)
+	}
 	for _, w := range []struct {
 		name, first string
 		n           int
@@ -100,6 +109,11 @@ func TestHoardedConnections(t *testing.T) {
 			t.Errorf("%s: the live session: %v", w.name, err)
 		}
 		release()
+	}
+	// Who takes ten seconds for a request's headers is sent away.
+	slow.SetReadDeadline(began.Add(20 * time.Second))
+	if _, err := slow.Read(make([]byte, 1)); err == nil || isTimeout(err) {
+		t.Errorf("slow headers after %v: %v", time.Since(began), err)
 	}
 }
 

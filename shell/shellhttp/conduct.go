@@ -29,10 +29,10 @@ func proven(ctx context.Context) {
 	}
 }
 
-// hold keeps a refusal back for as long as the broker says. It costs the
-// client its connection for that time, and the agent nothing that anybody else
-// needs.
-func hold(ctx context.Context, wait time.Duration) {
+// hold keeps a refusal back for as long as the broker says, or until the server
+// is shut down. It costs the client its connection for that time, and the agent
+// nothing that anybody else needs.
+func (h *Handler) hold(ctx context.Context, wait time.Duration) {
 	if wait <= 0 {
 		return
 	}
@@ -41,5 +41,6 @@ func hold(ctx context.Context, wait time.Duration) {
 	select {
 	case <-t.C:
 	case <-ctx.Done():
+	case <-h.leaving:
 	}
 }

@@ -2,6 +2,7 @@ package shellhttp
 
 import (
 	"context"
+	"crypto/tls"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -28,8 +29,12 @@ func TestRefusalsAreHeldBack(t *testing.T) {
 	began = time.Now()
 	gone, leave := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer leave()
-	hold(gone, time.Hour)
-	hold(context.Background(), -time.Hour)
+	h := NewHandler(HandlerConfig{Caller: b})
+	h.hold(gone, time.Hour)
+	h.hold(context.Background(), -time.Hour)
+	// Nor is the agent's, when it stops.
+	go NewServer(h, &tls.Config{}).Shutdown(context.Background())
+	h.hold(context.Background(), time.Hour)
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("a client that is gone was held for %v", took)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"shellagent/shell"
@@ -50,6 +51,9 @@ type Handler struct {
 	log  *slog.Logger
 
 	bodyTime, bodyProgress, writeTime time.Duration
+
+	leaving chan struct{} // closed when the server is shut down
+	leave   func()
 }
 
 var _ http.Handler = (*Handler)(nil)
@@ -57,6 +61,8 @@ var _ http.Handler = (*Handler)(nil)
 // NewHandler returns the handler of the whole protocol.
 func NewHandler(cfg HandlerConfig) *Handler {
 	h := &Handler{cfg: cfg, log: cfg.Log, bodyTime: bodyTime, bodyProgress: bodyProgress, writeTime: writeTime}
+	h.leaving = make(chan struct{})
+	h.leave = sync.OnceFunc(func() { close(h.leaving) })
 	if h.log == nil {
 		h.log = slog.Default()
 	}
@@ -119,7 +125,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, target string, re
 		if reply.Code == "" || afterToken[reply.Code] {
 			proven(r.Context())
 		}
-		hold(r.Context(), reply.Wait)
+		h.hold(r.Context(), reply.Wait)
 		h.answer(w, r, reply)
 	}
 }

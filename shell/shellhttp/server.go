@@ -41,7 +41,7 @@ func NewServer(h *Handler, tlsConfig *tls.Config) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
-	return &http.Server{
+	server := &http.Server{
 		Handler:                      h,
 		TLSConfig:                    tlsConfig.Clone(),
 		Protocols:                    &protocols,
@@ -63,6 +63,8 @@ func NewServer(h *Handler, tlsConfig *tls.Config) *http.Server {
 			CountError:                    func(string) { h.count(shell.ReasonMalformed, netip.Addr{}) },
 		},
 	}
+	server.RegisterOnShutdown(h.leave)
+	return server
 }
 
 // connWatch counts the requests that net/http refuses before any handler sees
