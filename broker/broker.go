@@ -70,6 +70,7 @@ type Broker struct {
 	penalties *Penalties
 	refusals  *refusalLog
 
+	again    chan struct{} // holds one while policy is asked about live sessions
 	policy   atomic.Pointer[sources.Policy]
 	stopping atomic.Bool
 
@@ -105,7 +106,7 @@ func New(c Config) (*Broker, error) {
 		guard: c.Guard, sessions: c.Registry, start: c.Start,
 		hostname: c.Host, confirms: c.Confirm, observer: c.Observer, log: c.Log, now: c.Now,
 		turns:   NewTurns(runtime.GOMAXPROCS(0)+1, 1),
-		clients: make(map[string]*client), lives: make(map[string]*live),
+		clients: make(map[string]*client), lives: make(map[string]*live), again: make(chan struct{}, 1),
 	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)

@@ -111,6 +111,8 @@ func (r *frontRun) supervise(ctx context.Context) error {
 			why = errors.New(r.child.ended())
 		case <-time.After(time.Second):
 		}
+	case p := <-r.front.pauses:
+		why = p
 	case <-ctx.Done():
 		r.drain()
 	}

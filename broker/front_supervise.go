@@ -66,6 +66,7 @@ type Front struct {
 	serving   sync.WaitGroup
 	pid       atomic.Int64
 	changed   chan struct{} // certificate or agent document
+	pauses    chan pause
 	everReady atomic.Bool
 
 	mu          sync.Mutex
@@ -81,7 +82,7 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	setDefaults(&cfg)
 	cfg.Handler = guarded{cfg.Handler, cfg.Log}
 	f := &Front{
-		cfg: cfg, conns: make(chan struct{}, cfg.MaxConns), changed: make(chan struct{}, 1),
+		cfg: cfg, conns: make(chan struct{}, cfg.MaxConns), changed: make(chan struct{}, 1), pauses: make(chan pause),
 		agent: cfg.Setup.Agent, certificate: cfg.Certificate,
 	}
 	for _, l := range cfg.Listeners {
@@ -215,6 +216,11 @@ func (f *Front) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if p, ok := paused(ended); ok {
+			f.rest(ctx, p)
+			delay = 0
+			continue
+		}
 		if !f.everReady.Load() && (err != nil || before+1 >= maxStillborn) {
 			return fmt.Errorf("the front does not start: %w", errors.Join(err, ended))
 		}
@@ -224,6 +230,8 @@ func (f *Front) Run(ctx context.Context) error {
 		f.cfg.Log.Warn("front ended: starting it again", "err", errors.Join(err, ended), "lived", time.Since(began).Round(time.Millisecond), "in", delay)
 		select {
 		case <-time.After(delay):
+		case p := <-f.pauses:
+			f.rest(ctx, p)
 		case <-ctx.Done():
 			return nil
 		}

@@ -20,6 +20,8 @@ func (b *Broker) SetPolicy(ctx context.Context, p *sources.Policy) (ended int) {
 
 // askAll asks p for every live session.
 func (b *Broker) askAll(ctx context.Context, p *sources.Policy) (ended int) {
+	b.again <- struct{}{}
+	defer func() { <-b.again }()
 	b.mu.Lock()
 	all := make([]*live, 0, len(b.lives))
 	for _, l := range b.lives {

@@ -68,7 +68,16 @@ type OutputState struct {
 	Records [][]byte `json:"-"`
 }
 
-// check says what in a state contradicts itself, without looking at records.
+// Check says what in a state contradicts itself.
+func (st *SessionState) Check() error {
+	if err := st.check(); err != nil {
+		return err
+	}
+	_, _, err := restoreBacklog(st.Output, st.Ended)
+	return err
+}
+
+// check is Check without the output.
 func (st *SessionState) check() error {
 	in := &st.Input
 	queued := total(in.Queued)

@@ -1,0 +1,181 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"shellagent/jwtauth"
+	"shellagent/shell"
+	"shellagent/sources"
+)
+
+// SessionState is a session as one image of the agent hands it to the next: what
+// the broker knows of it, and what the session itself does.
+type SessionState struct {
+	Session shell.SessionState `json:"session"`
+	Asked   AskedState         `json:"asked"`
+	UID     uint32             `json:"uid"`
+	// Clients are the holders of session keys, oldest first.
+	Clients []ClientState `json:"clients"`
+}
+
+// AskedState is what policy is asked again with, besides the open request.
+type AskedState struct {
+	Source  string           `json:"source"`
+	Key     json.RawMessage  `json:"key"` // a JWK
+	Vouched *sources.Voucher `json:"vouched,omitempty"`
+	Claims  map[string]any   `json:"claims"`
+	Remote  netip.Addr       `json:"remote"`
+}
+
+// ClientState is a session key and the counters of its requests.
+type ClientState struct {
+	Key    json.RawMessage     `json:"key"` // a JWK
+	Window jwtauth.WindowState `json:"window"`
+}
+
+// Freeze brings every session to a standstill until [Broker.Thaw]. The front has
+// to be suspended: no call may be under way. The error, after which everything
+// goes on, is that something did not come to rest before ctx was done.
+func (b *Broker) Freeze(ctx context.Context) error {
+	select {
+	case b.again <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("policy is being asked about live sessions: %w", ctx.Err())
+	}
+	if err := b.sessions.Freeze(ctx); err != nil {
+		<-b.again
+		return err
+	}
+	return nil
+}
+
+// Thaw lets every session go on.
+func (b *Broker) Thaw() {
+	b.sessions.Thaw()
+	<-b.again
+}
+
+// States calls each with every frozen session and its program, which is nil when
+// the session has finished. It ends with the first error.
+func (b *Broker) States(each func(SessionState, shell.Program) error) error {
+	return b.sessions.States(func(s shell.SessionState, p shell.Program) error {
+		state, err := b.state(s)
+		if err != nil {
+			return err
+		}
+		return each(state, p)
+	})
+}
+
+func (b *Broker) state(s shell.SessionState) (SessionState, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.lives[s.Opening.ID]
+	if l == nil {
+		return SessionState{}, fmt.Errorf("session %s is not known to the broker", s.Opening.ID)
+	}
+	asked := &l.request
+	state := SessionState{Session: s, UID: l.uid, Asked: AskedState{
+		Source: asked.Source, Key: asked.Key.JWK(), Vouched: asked.Vouched, Claims: asked.Claims, Remote: asked.Remote,
+	}}
+	for _, kid := range l.kids {
+		c := b.clients[kid]
+		if c == nil {
+			return SessionState{}, fmt.Errorf("session %s: its key %s is not known", s.Opening.ID, kid)
+		}
+		state.Clients = append(state.Clients, ClientState{Key: c.key.JWK(), Window: c.window.State()})
+	}
+	return state, nil
+}
+
+// restored is a state that was understood.
+type restored struct {
+	key     jwtauth.PublicKey
+	clients []jwtauth.PublicKey
+}
+
+// read understands what a state says in the broker's own part.
+func (s *SessionState) read() (r restored, err error) {
+	if r.key, err = jwtauth.ParseJWK(s.Asked.Key); err != nil {
+		return r, err
+	}
+	if len(s.Clients) == 0 || len(s.Clients) > maxKids {
+		return r, errors.New("it has not between one and eight clients")
+	}
+	for _, c := range s.Clients {
+		key, err := jwtauth.ParseJWK(c.Key)
+		if err != nil {
+			return r, err
+		}
+		r.clients = append(r.clients, key)
+	}
+	return r, nil
+}
+
+// Check says what in a state cannot be restored. It changes nothing.
+func (s *SessionState) Check() error {
+	_, err := s.read()
+	if err == nil {
+		err = s.Session.Check()
+	}
+	if err != nil {
+		return fmt.Errorf("state of session %s: %w", s.Session.Opening.ID, err)
+	}
+	return nil
+}
+
+// Restore goes on with a session that an older image of the agent froze since
+// ago; p is its program, suspended, and nil when it has finished. Policy has to
+// be asked again afterwards: [Broker.SetPolicy]. The error leaves p untouched.
+func (b *Broker) Restore(s SessionState, p shell.Program, since time.Duration) error {
+	id := s.Session.Opening.ID
+	r, err := s.read()
+	if err != nil {
+		return fmt.Errorf("state of session %s: %w", id, err)
+	}
+	session, err := shell.RestoreSession(shell.SessionConfig{
+		OnEvent: b.sessionEvent, Now: b.now, OnGone: func() { b.forget(id) },
+	}, s.Session, p, since)
+	if err != nil {
+		return err
+	}
+	b.know(session, &s, r)
+	select {
+	case <-session.Gone():
+		b.forget(id) // it was before it was known
+	default:
+	}
+	if err := b.sessions.Adopt(s.Session.Opening, session); err != nil {
+		return err
+	}
+	if !s.Session.Ended {
+		g := session.Grant()
+		b.observe(shell.Event{
+			Kind: shell.EventContinued, Session: id, Source: g.Source, Subject: g.Subject, Key: g.Key,
+			User: g.Credential.User, UID: g.Credential.UID, Remote: session.Remote(), Duration: time.Since(session.Started()),
+		})
+	}
+	return nil
+}
+
+// know makes a restored session known to requests and to policy.
+func (b *Broker) know(session *shell.Session, s *SessionState, r restored) {
+	l := &live{session: session, uid: s.UID, request: sources.Request{
+		Source: s.Asked.Source, Key: r.key, Vouched: s.Asked.Vouched, Claims: s.Asked.Claims,
+		Remote: s.Asked.Remote, Open: session.Request(), Again: true,
+	}}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, key := range r.clients {
+		c := &client{key: key, session: session}
+		c.window.Restore(s.Clients[i].Window)
+		b.clients[key.Thumbprint()] = c
+		l.kids = append(l.kids, key.Thumbprint())
+	}
+	b.lives[s.Session.Opening.ID] = l
+}
