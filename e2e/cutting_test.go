@@ -16,6 +16,7 @@ type cutting struct {
 	to       string
 	faults   faults
 	armed    atomic.Bool
+	out      atomic.Bool  // connections are taken and broken at once
 	answers  atomic.Int64 // small ones
 	made     atomic.Int64
 	wg       sync.WaitGroup
@@ -64,6 +65,10 @@ func (c *cutting) serve() {
 		down, err := c.listener.AcceptTCP()
 		if err != nil {
 			return
+		}
+		if c.out.Load() {
+			down.Close()
+			continue
 		}
 		up, err := net.Dial("tcp", c.to)
 		if err != nil {

@@ -93,6 +93,19 @@ func TestEscapes(t *testing.T) {
 		w.see("left " + a.addr + "\r\n")
 		a.await(t, "hung up")
 	})
+	t.Run("detach", func(t *testing.T) {
+		a := fake(t)
+		w := openShell(t, a.addr)
+		w.keys("echo hi\r~d")
+		w.exits(0)
+		w.cooked()
+		w.see("detached; the session is kept for 60 s without a client; come back with:\r\n")
+		w.see("agent attach " + a.addr + " ")
+		a.await(t, "detached")
+		if a.log.has("hung up") {
+			t.Error("the session was hung up")
+		}
+	})
 	t.Run("leave a dead connection at once", func(t *testing.T) {
 		p := startProxy(t, a.addr)
 		w := openShell(t, p.addr)

@@ -86,6 +86,9 @@ func (s *fakeSession) take(kind string, body []byte) (*shell.Reply, error) {
 		if c.Resize != nil {
 			s.agent.log.add("resized to %dx%d", c.Resize.Cols, c.Resize.Rows)
 		}
+		if c.Detach {
+			s.agent.log.add("detached")
+		}
 		if c.Close {
 			s.mu.Unlock()
 			s.hangUp()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"shellagent/internal/terminal"
 	"shellagent/shell"
@@ -133,7 +132,8 @@ func (s *surroundings) detach(r remote, target string) error {
 	if err := r.Detach(); err != nil {
 		s.ui.debug("detach: %v", err)
 	}
-	s.ui.note(detached, time.Duration(info.Linger)*time.Millisecond, s.ui.name, target, info.ID)
+	s.ui.note(detached, info.Linger/1000)
+	s.ui.note(comeBack, s.ui.name, target, info.ID)
 	return Exit(0)
 }
 

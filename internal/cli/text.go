@@ -221,7 +221,8 @@ const (
 
 // What is said of a session that was left running.
 const (
-	detached    = "detached; the session is kept for %s without a client; come back with: %s attach %s %s"
+	detached    = "detached; the session is kept for %d s without a client; come back with:"
+	comeBack    = "  %s attach %s %s"
 	notDetached = "not detached: this source keeps no session without a client (its linger is 0)"
 	takenOver   = "another client has taken this session over"
 )

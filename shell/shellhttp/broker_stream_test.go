@@ -14,6 +14,27 @@ func (b *testBroker) stream(c *testClient, token *jwtauth.Token, from uint64) (*
 	if err != nil {
 		return nil, err
 	}
+	return b.streamReply(c, token, st)
+}
+
+// attach gives a session to the key that an identity token names.
+func (b *testBroker) attach(id string, token *jwtauth.Token) (*shell.Reply, error) {
+	s := b.registry.ByID(id)
+	if s == nil {
+		return nil, shell.Deny(shell.ReasonSessionUnknown, nil)
+	}
+	c := &testClient{key: token.Claims.Session, session: s}
+	b.mu.Lock()
+	b.clients[c.key.Thumbprint()] = c
+	b.mu.Unlock()
+	st, err := s.TakeOver(c.key.Thumbprint(), netip.Addr{})
+	if err != nil {
+		return nil, err
+	}
+	return b.streamReply(c, token, st)
+}
+
+func (b *testBroker) streamReply(c *testClient, token *jwtauth.Token, st *shell.Stream) (*shell.Reply, error) {
 	data, err := json.Marshal(shell.SessionInfo{
 		ID: c.session.ID(), Token: b.hostToken(c.key, c.session.ID(), token), From: st.From(), Stdin: st.StdinNext(),
 		Terminal: c.session.Request().Terminal != nil, Source: "test", User: "tester", Host: "here", Linger: b.linger.Milliseconds(),

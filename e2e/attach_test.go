@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"encoding/json"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// sessionIDs lists the sessions as the client tells them.
+func (h *host) sessionIDs() (ids []string) {
+	h.t.Helper()
+	var list struct {
+		Sessions []struct {
+			ID string `json:"sid"`
+		} `json:"sessions"`
+	}
+	got := h.runClient(nil, "sessions", "--json", "--accept-new", "myhost")
+	if err := json.Unmarshal([]byte(got.stdout), &list); err != nil {
+		h.t.Fatalf("%v: %q, %q", err, got.stdout, got.stderr)
+	}
+	for _, s := range list.Sessions {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
+// attachScreen is another terminal that comes back to a session.
+func attachScreen(t *testing.T, h *host, args ...string) *screen {
+	t.Helper()
+	s := newScreen(t, h, "env", "PS1=local$ ", "sh")
+	s.see("local$")
+	s.line(agentBin + " attach -c " + h.client + " myhost " + strings.Join(args, " "))
+	return s
+}
+
+func TestDetachAndAttach(t *testing.T) {
+	need(t, "vim")
+	h := startHost(t, nil)
+	first := shellScreen(t, h)
+	first.remotePrompt()
+	first.line("clear; echo be''fore; kept=here")
+	first.see("before\nremote$")
+	first.tmux("send-keys", "-l", "~d")
+	first.see("come back with:\n")
+	first.see("agent attach myhost ")
+	first.see("local$")
+	first.line("echo code=$?; stty -a | grep -o ' echo ' | head -1")
+	first.see("code=0")
+	first.see(" echo")
+
+	// Without a name it is the one that waits; what was shown is shown again.
+	second := attachScreen(t, h)
+	second.see("before")
+	second.line("echo $kept and af''ter")
+	second.see("here and after")
+
+	// A program that fills the screen draws it anew, in the new terminal's size.
+	second.line("vim -u NONE -N")
+	second.see("~\n~\n~")
+	second.keys("i")
+	second.tmux("send-keys", "-l", "written in the second terminal")
+	second.see("INSERT")
+	third := newScreen(t, h, "env", "PS1=local$ ", "sh")
+	third.see("local$")
+	third.tmux("resize-window", "-x", "70", "-y", "15")
+	third.line(agentBin + " attach -c " + h.client + " myhost " + h.sessionIDs()[0][:8])
+	third.see("written in the second terminal\n~\n")
+	third.see("INSERT")
+
+	// The client before is told, and does not come back by itself.
+	second.see("another client has taken this session over")
+	second.see("local$")
+	second.line("echo code=$?")
+	second.see("code=255")
+
+	third.keys("Escape")
+	third.tmux("send-keys", "-l", ":q!")
+	third.keys("Enter")
+	third.see("remote$")
+	third.line("clear; stty size; exit 9")
+	third.see("15 70")
+	third.see("local$")
+	third.line("echo code=$?")
+	third.see("code=9")
+	if left := h.sessionIDs(); len(left) != 0 {
+		t.Errorf("sessions left: %q", left)
+	}
+	if got := h.runClient(nil, "attach", "myhost"); got.code != 1 || !strings.Contains(got.stderr, "no session of yours") {
+		t.Errorf("attach to nothing: code %d, %q", got.code, got.stderr)
+	}
+}
+
+func TestAnOutageIsShownAndGoesAway(t *testing.T) {
+	h := startHost(t, nil)
+	p := newCutting(t, h.port, faults{})
+	h.targetPort(p.port())
+	s := shellScreen(t, h)
+	s.remotePrompt()
+	s.line("clear; echo clea''red")
+	s.see("cleared\nremote$")
+	before := s.text()
+	p.out.Store(true)
+	p.cutAll()
+	s.see("the connection to myhost is lost, trying again (~. leaves)")
+	s.tmux("send-keys", "-l", "echo typed mean''while")
+	p.out.Store(false)
+	s.seeNot("is lost")
+	s.keys("Enter")
+	s.see("typed meanwhile\nremote$")
+	if text := s.text(); !strings.HasPrefix(text, strings.TrimRight(before, "\n")) {
+		t.Errorf("the outage left something on the screen:\n%s\nbefore:\n%s", text, before)
+	}
+	// Leaving does not wait for a connection.
+	p.out.Store(true)
+	p.cutAll()
+	s.see("is lost")
+	began := time.Now()
+	s.keys("Enter")
+	s.tmux("send-keys", "-l", "~.")
+	s.see("local$")
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("leaving took %v", took)
+	}
+}
+
+// A client that is suspended hears nothing; its session waits for it.
+func TestASuspendedClientComesBack(t *testing.T) {
+	h := startHost(t, nil)
+	s := newScreen(t, h, "env", "PS1=local$ ", "bash", "--norc")
+	s.see("local$")
+	s.line(agentBin + " shell -c " + h.client + " --accept-new debug myhost")
+	s.remotePrompt()
+	s.keys("Enter")
+	s.tmux("send-keys", "-l", "~")
+	s.keys("C-z")
+	s.see("Stopped")
+	old := h.frontPID()
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	h.waitFor("another front", func() bool { pid := h.frontPID(); return pid != 0 && pid != old && h.healthy() })
+	if soaking() { // longer than a silent client is taken for attached
+		<-time.After(35 * time.Second)
+	}
+	s.line("clear; fg")
+	s.line("clear; echo ba''ck")
+	s.see("back\nremote$")
+	s.line("exit 6")
+	s.see("local$")
+	s.line("echo code=$?")
+	s.see("code=6")
+}
