@@ -26,7 +26,11 @@ type flood struct {
 // begin sends bad tokens from many connections until ctx ends. An impatient
 // client does not wait for its answers.
 func (f *flood) begin(ctx context.Context, a *attacker, impatient bool) {
-	for i := range 64 {
+	clients := 64
+	if impatient {
+		clients = 16 // they also take the operator's own time on this machine
+	}
+	for i := range clients {
 		f.clients.Go(func() {
 			for ctx.Err() == nil {
 				r := a.list(newKey(a.t))
@@ -84,8 +88,9 @@ func TestFloodOfBadTokens(t *testing.T) {
 		t.Logf("%d bad requests, %d of them limited, the slowest %v; %d good pairs, the slowest %v",
 			f.sent.Load(), f.limited.Load(), time.Duration(f.slowest.Load()), asked, worst)
 		// Two requests, each with a pause of 100 ms to see whether it was closed,
-		// on a machine that the flood shares.
-		if worst > 2*time.Second {
+		// on a machine that the flood and other tests share. Who is held back
+		// waits for five seconds.
+		if worst > 4*time.Second {
 			t.Errorf("a good request took %v", worst)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -64,6 +65,7 @@ type client struct {
 	*net.TCPConn
 	all  *clients
 	home netip.Prefix
+	turn atomic.Pointer[func()] // of the handshake; see handshakes
 
 	// Guarded by clients.mu: nil when this is no stranger (any more).
 	inAll, inHome *list.Element
@@ -72,6 +74,7 @@ type client struct {
 
 // Close implements [net.Conn].
 func (c *client) Close() error {
+	c.endTurn()
 	c.all.leave(c)
 	return c.TCPConn.Close()
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -118,7 +119,9 @@ func newServer(link *broker.FrontLink, setup broker.Setup, listeners []net.Liste
 		Caller: s.calls, BasePath: setup.BasePath, TrustedProxies: setup.TrustedProxies,
 		Agent: s.agent.now, Refused: link.Refused, Log: log,
 	})
-	s.http = shellhttp.NewServer(handler, s.leaf.config())
+	config := s.leaf.config()
+	config.GetConfigForClient = handshakes{broker.NewTurns(runtime.GOMAXPROCS(0), 0)}.hello
+	s.http = shellhttp.NewServer(handler, config)
 	return s
 }
 
