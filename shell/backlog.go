@@ -29,7 +29,9 @@ const (
 // in bulk or read from the program.
 type Backlog struct {
 	limit int
-	step  int // room below this is no room: a trickle of acks is not a trickle of reads
+	// narrow, unless 0, is a smaller limit for the time being.
+	narrow int
+	step   int // room below this is no room: a trickle of acks is not a trickle of reads
 
 	mu      sync.Mutex
 	changed sync.Cond // room, the loan or closed changed
@@ -190,7 +192,21 @@ func (b *Backlog) grown(width, bytes uint64) {
 }
 
 // room is how many bytes may be added; negative when the limit is exceeded.
-func (b *Backlog) room() int { return b.limit - int(b.size-b.floorPos) }
+func (b *Backlog) room() int {
+	limit := b.limit
+	if b.narrow > 0 {
+		limit = min(limit, b.narrow)
+	}
+	return limit - int(b.size-b.floorPos)
+}
+
+// setNarrow sets a smaller limit, or none for 0, from now on.
+func (b *Backlog) setNarrow(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.narrow = n
+	b.changed.Broadcast()
+}
 
 // refloor finds the smallest offset that is held, frees what lies too far
 // before it, and lets writers see the room.

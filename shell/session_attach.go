@@ -11,6 +11,12 @@ import (
 // clients of the earlier ones are told that they were taken over.
 const maxSessionKeys = 8
 
+// drawnWindow is how much output of a terminal may wait for a client that is
+// attached, in bytes: what a person's Ctrl-C must wait for. It is enough for
+// 10 MB/s over a round trip of 50 ms. A session that is left keeps as much as
+// any other.
+const drawnWindow = 512 << 10
+
 // maxNotices is how many notices wait for a client.
 const maxNotices = 8
 
@@ -77,6 +83,9 @@ func (s *Session) attach(remote netip.Addr, from uint64, farewell []byte) (*Stre
 	if s.stream != nil {
 		s.part(farewell, now)
 	}
+	if s.terminal() {
+		s.backlog.setNarrow(drawnWindow)
+	}
 	s.stream = &Stream{session: s, cursor: c, from: from, stdin: s.input.next}
 	s.remote = remote
 	s.awaited = false
@@ -94,6 +103,7 @@ func (s *Session) attach(remote netip.Addr, from uint64, farewell []byte) (*Stre
 func (s *Session) part(farewell []byte, now time.Time) {
 	st := s.stream
 	s.stream = nil
+	s.backlog.setNarrow(0)
 	s.detachedAt = now
 	st.farewell = farewell
 	st.raise(dueEnd)

@@ -13,6 +13,8 @@ const (
 	// ackEvery is how much output is acknowledged by a request of its own: a
 	// quarter of the agent's backlog.
 	ackEvery = 1 << 20
+	// ackDrawn is the same for a terminal, of which less may be on its way.
+	ackDrawn = 128 << 10
 	// maxSignals bounds the signals that wait to be sent.
 	maxSignals = 16
 	// redrawPause is what a program has to notice a size that is not to stay.
@@ -34,13 +36,17 @@ type controlSender struct {
 	signals []shell.SignalRequest
 	final   *shell.ControlRequest // close or detach; nothing follows it
 	acked   uint64                // output has left this process up to here
+	every   uint64                // ackEvery or ackDrawn
 	told    uint64                // and the agent knows up to here
 	exit    uint64                // offset after the exit, 0 before there is one
 	heard   time.Time             // when the agent last answered us
 }
 
-func newControlSender(s *Session) *controlSender {
-	c := &controlSender{s: s, wake: make(chan struct{}, 1), done: make(chan struct{}), heard: time.Now()}
+func newControlSender(s *Session, terminal bool) *controlSender {
+	c := &controlSender{s: s, wake: make(chan struct{}, 1), done: make(chan struct{}), heard: time.Now(), every: ackEvery}
+	if terminal {
+		c.every = ackDrawn
+	}
 	go c.run()
 	return c
 }
@@ -92,7 +98,7 @@ func (c *controlSender) ack(end uint64) {
 }
 
 func (c *controlSender) ackDue() bool {
-	return c.acked >= c.told+ackEvery || c.exit > 0 && c.acked >= c.exit && c.told < c.exit
+	return c.acked >= c.told+c.every || c.exit > 0 && c.acked >= c.exit && c.told < c.exit
 }
 
 // current is the acknowledgement to send along with input.

@@ -44,7 +44,7 @@ func newSession(c *Client, key *sessionKey, st *stream) *Session {
 	s := &Session{client: c, key: key, stream: st}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.posts.renew(s.ctx)
-	s.control = newControlSender(s)
+	s.control = newControlSender(s, st.info.Terminal)
 	s.stdin = newStdinSender(s, st.info.Stdin, st.info.Terminal)
 	return s
 }
