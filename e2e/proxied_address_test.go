@@ -37,7 +37,7 @@ func TestClientAddressBehindProxies(t *testing.T) {
 				})
 				p.target(relayFrom(t, clientAddress, p.proxyPort))
 				if got := p.exec(nil, "debug", "myhost", "--command", "echo $SSH_CONNECTION"); !strings.HasPrefix(got.stdout, c.want+" ") {
-					t.Errorf("the program is told that %q asks, want %s: %q", got.stdout, c.want, got.stderr)
+					t.Fatalf("the program is told that %q asks, want %s: %q", got.stdout, c.want, got.stderr)
 				}
 				p.logged(`msg="session opened" .* remote=` + regexp.QuoteMeta(c.want) + `:`)
 

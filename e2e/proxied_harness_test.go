@@ -1,15 +1,7 @@
 package e2e
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -132,13 +124,6 @@ func (p *proxied) target(port int) {
 		target["caPath"] = p.ca
 	}
 	p.writeJSON(p.client, object{"signingKeyPath": p.key, "targets": object{"myhost": target}})
-}
-
-// trustHostKey gives the proxy the agent's certificate, as the README says.
-func (p *proxied) trustHostKey() {
-	p.t.Helper()
-	text := p.run0(agentBin, "keys", "certificate", filepath.Join(p.dir, "state", "host_key"))
-	p.write(filepath.Join(p.proxyDir, "shellagent-host.pem"), text)
 }
 
 func (p *proxied) write(path, text string) {
@@ -286,46 +271,4 @@ func (p *proxied) reloadBySignal(s syscall.Signal) {
 func (p *proxied) lostConnections() int {
 	log := p.log.String()
 	return strings.Count(log, `msg="client attached"`) - strings.Count(log, `msg="session opened"`)
-}
-
-// makeCertificates makes an authority and the proxy's certificate: as two files
-// and, for HAProxy, as one.
-func (p *proxied) makeCertificates() {
-	p.t.Helper()
-	caKey, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority of the test's own"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: proxyName}, DNSNames: []string{proxyName},
-		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, &key.PublicKey, caKey)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	chain, private := pemOf("CERTIFICATE", der), pemOf("PRIVATE KEY", keyDER)
-	name := filepath.Join(p.proxyDir, "tls", proxyName)
-	p.write(p.ca, pemOf("CERTIFICATE", caDER))
-	p.write(name+".crt", chain)
-	p.write(name+".key", private)
-	p.write(name+".pem", chain+private)
-}
-
-func pemOf(kind string, der []byte) string {
-	var b bytes.Buffer
-	_ = pem.Encode(&b, &pem.Block{Type: kind, Bytes: der})
-	return b.String()
 }

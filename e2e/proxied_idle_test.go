@@ -11,6 +11,7 @@ import (
 // Proxies cut what is idle for a minute, as the examples have it and as many do
 // by default. Sessions say something more often than that.
 func TestIdleSessionsBehindProxies(t *testing.T) {
+	t.Parallel() // it mostly waits
 	const idle = "90"
 	type session struct {
 		p      *proxied

@@ -177,6 +177,7 @@ func anotherProxy(t *testing.T, p *proxied) {
 
 // A proxy that ends for good takes its sessions along: the client says so.
 func TestProxyEndsUnderASession(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, a := range []arrangement{nginxArrangements()[0], haproxyArrangements()[2]} {
 		t.Run(a.String(), func(t *testing.T) {
 			p := startProxied(t, a, nil)

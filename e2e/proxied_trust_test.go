@@ -10,6 +10,7 @@ import (
 // Who vouches for whom when a proxy ends TLS: an authority for the proxy, the
 // proxy for the agent, and the pinned host key for the agent again.
 func TestTrustBehindProxies(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, a := range endingTLS() {
 		t.Run(a.String(), func(t *testing.T) {
 			p := startProxied(t, a, nil)
