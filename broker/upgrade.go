@@ -38,6 +38,10 @@ type ClientState struct {
 	Window jwtauth.WindowState `json:"window"`
 }
 
+// AwaitClients is called before connections are cut for an upgrade; see
+// [shell.Session.AwaitClient].
+func (b *Broker) AwaitClients() { b.sessions.AwaitClients() }
+
 // Freeze brings every session to a standstill until [Broker.Thaw]. The front has
 // to be suspended: no call may be under way. The error, after which everything
 // goes on, is that something did not come to rest before ctx was done.

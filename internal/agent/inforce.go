@@ -219,3 +219,28 @@ func (f *inForce) confirm(under *sources.Policy, who string) error {
 	f.proved = under
 	return nil
 }
+
+// onTrial is an error while a reload waits for its confirmation: another program
+// reads the files as they are, and knows nothing to go back to.
+func (f *inForce) onTrial() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.trialRuns()
+}
+
+func (f *inForce) trialRuns() error {
+	if f.trial == nil {
+		return nil
+	}
+	return fmt.Errorf("the configuration is on trial until %s: confirm it, and reload then", f.trial.until.Format(time.TimeOnly))
+}
+
+// hold keeps everybody from changing the configuration until release is called.
+func (f *inForce) hold() (release func(), err error) {
+	f.mu.Lock()
+	if err := f.trialRuns(); err != nil {
+		f.mu.Unlock()
+		return nil, err
+	}
+	return f.mu.Unlock, nil
+}

@@ -21,6 +21,11 @@ func listenCommand() *cobra.Command {
 the configuration's files, make it read them again; a broken file keeps the
 policy in force. Live sessions are asked again with what they opened with.
 
+When the agent's own program was replaced, SIGHUP makes the new one take over in
+the same process, with all sessions; clients lose their connections and resume.
+The new program is tried first, and if it does not start or does not accept the
+configuration, the agent goes on as it is and says why.
+
 The log goes to standard error.`,
 		Example: `  agent listen                       # with ` + defaultConfig + `
   agent listen -c ./agent.json`,
@@ -28,11 +33,20 @@ The log goes to standard error.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
+			// From before the configuration is read: what changes later is told.
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
+			earlier, err := takeOver()
+			if err != nil {
+				return fmt.Errorf("take over from the agent before: %w", err)
+			}
 			l, err := load(path)
 			if err != nil {
 				return err
 			}
-			return serve(ctx, l, newLogger(cmd.ErrOrStderr(), l.Log), portFile)
+			a := &agent{log: newLogger(cmd.ErrOrStderr(), l.Log), config: l, hup: hup}
+			return a.serve(ctx, earlier, portFile)
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "the agent's configuration `FILE`")

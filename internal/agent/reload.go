@@ -4,9 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -25,9 +23,10 @@ type watcher struct {
 	notes *fsnotify.Watcher
 }
 
-// watch calls reload, one call at a time, until ctx is done. files tells what
-// is to be watched; it is asked again after each element of news.
-func watch(ctx context.Context, log *slog.Logger, files func() []string, news <-chan struct{}, reload func(why string)) error {
+// watch calls reload, one call at a time, for each hup and each change of a file,
+// until ctx is done. files tells what is to be watched; it is asked again after
+// each element of news.
+func watch(ctx context.Context, log *slog.Logger, hup <-chan os.Signal, files func() []string, news <-chan struct{}, reload func(why string)) error {
 	notes, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
@@ -35,9 +34,6 @@ func watch(ctx context.Context, log *slog.Logger, files func() []string, news <-
 	defer notes.Close()
 	w := &watcher{log: log, notes: notes, dirs: make(map[string]bool)}
 	w.set(files())
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	changed := time.NewTimer(time.Hour)
 	changed.Stop()
 	for {

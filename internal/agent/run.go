@@ -15,7 +15,7 @@ import (
 
 // run is the agent's life: the front, the metrics and the reloads, until ctx
 // is done or one of them fails; then the orderly end.
-func (a *agent) run(ctx context.Context, listeners []*net.TCPListener, portFile string) error {
+func (a *agent) run(ctx context.Context, portFile string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// The front serves until the sessions have told their clients goodbye.
@@ -46,7 +46,7 @@ func (a *agent) run(ctx context.Context, listeners []*net.TCPListener, portFile 
 	reloads := make(chan struct{})
 	go func() {
 		defer close(reloads)
-		if err := watch(ctx, a.log, a.inForce.watch, a.inForce.news, a.reload); err != nil {
+		if err := watch(ctx, a.log, a.hup, a.inForce.watch, a.inForce.news, func(why string) { a.reload(ctx, why) }); err != nil {
 			cancel(fmt.Errorf("watch the configuration: %w", err))
 		}
 	}()
@@ -55,7 +55,7 @@ func (a *agent) run(ctx context.Context, listeners []*net.TCPListener, portFile 
 
 	select {
 	case <-a.ready:
-		if err := a.announce(listeners, portFile); err != nil {
+		if err := a.announce(portFile); err != nil {
 			cancel(err)
 		}
 		<-ctx.Done()
@@ -75,14 +75,14 @@ func (a *agent) run(ctx context.Context, listeners []*net.TCPListener, portFile 
 }
 
 // announce says that the agent is ready: to the log, to systemd, to a script.
-func (a *agent) announce(listeners []*net.TCPListener, portFile string) error {
+func (a *agent) announce(portFile string) error {
 	var addresses []string
-	for _, l := range listeners {
+	for _, l := range a.listeners {
 		addresses = append(addresses, l.Addr().String())
 	}
 	a.log.Info("the agent is ready", "version", version.String(), "addresses", addresses,
 		"fingerprint", a.host.PublicKey().Thumbprint(), "sources", len(a.config.policy.Sources()), "sessions", a.system.Keeping())
-	if err := writePort(portFile, listeners[0].Addr().(*net.TCPAddr).Port); err != nil {
+	if err := writePort(portFile, a.listeners[0].Addr().(*net.TCPAddr).Port); err != nil {
 		return err
 	}
 	if err := listen.Notify(listen.Ready); err != nil {
@@ -123,9 +123,12 @@ func (a *agent) serveMetrics(ctx context.Context, failed context.CancelCauseFunc
 }
 
 // reload is a reload that a signal or a file asked for.
-func (a *agent) reload(why string) {
+func (a *agent) reload(ctx context.Context, why string) {
 	_ = listen.Notify(listen.Reloading)
 	defer func() { _ = listen.Notify(listen.Ready) }()
+	if why == aSignal {
+		a.upgradeIfReplaced(ctx)
+	}
 	a.inForce.reload(why)
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -35,8 +36,17 @@ const (
 
 // agent is one running agent.
 type agent struct {
-	log     *slog.Logger
-	config  *loaded // at the start
+	log      *slog.Logger
+	config   *loaded // at the start
+	hup      <-chan os.Signal
+	program  program
+	upgrades uint64 // how often it was replaced in place
+
+	lock      *os.File // on the state directory
+	opened    []string // addresses, as configured when the listeners were opened
+	listeners []*net.TCPListener
+	guard     *jwtauth.Guard
+
 	inForce *inForce
 	host    *jwtauth.PrivateKey
 	broker  *broker.Broker
@@ -46,47 +56,71 @@ type agent struct {
 	ready   <-chan struct{} // closed when the front first serves
 }
 
-// serve runs the agent until ctx is done.
-func serve(ctx context.Context, l *loaded, log *slog.Logger, portFile string) error {
-	for _, w := range l.policy.Warnings() {
-		log.Warn(w)
-	}
+// serve runs the agent until ctx is done, from where an earlier image of it was,
+// if there was one.
+func (a *agent) serve(ctx context.Context, earlier *takeover, portFile string) error {
 	if err := prepareProcess(); err != nil {
 		return err
 	}
+	var err error
+	if a.program, err = ownProgram(os.Args[0]); err != nil {
+		a.log.Warn("a new version of the agent can only be put in by a restart", "err", err)
+	}
+	if earlier == nil {
+		err = a.begin()
+	} else {
+		err = a.goOn(earlier)
+	}
+	if err != nil {
+		return err
+	}
+	defer a.lock.Close()
+	defer closeAll(a.listeners)
+	defer func() {
+		if err := a.guard.Close(); err != nil {
+			a.log.Error("the replay watermark could not be written", "err", err)
+		}
+	}()
+	for _, w := range append(a.config.policy.Warnings(), listen.CheckLimits(a.config.policy.MaxSessions())...) {
+		a.log.Warn(w)
+	}
+	if err := a.assemble(); err != nil {
+		return err
+	}
+	defer a.system.Close()
+	if earlier != nil {
+		if err := a.resume(earlier); err != nil {
+			return fmt.Errorf("take over the sessions of the agent before: %w", err)
+		}
+	}
+	return a.run(ctx, portFile)
+}
+
+// begin gets what an agent needs of the host.
+func (a *agent) begin() error {
+	l := a.config
 	lock, err := openState(l.StateDir)
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
 	if ended, err := process.CleanUp(l.StateDir); err != nil {
-		log.Warn("processes of an earlier agent may be left", "err", err)
+		a.log.Warn("processes of an earlier agent may be left", "err", err)
 	} else if ended > 0 {
-		log.Info("ended what an earlier agent left behind", "sessions", ended)
+		a.log.Info("ended what an earlier agent left behind", "sessions", ended)
 	}
 	listeners, err := listen.Open(l.Listen.Address)
 	if err != nil {
+		lock.Close()
 		return err
 	}
-	defer closeAll(listeners)
-	for _, w := range listen.CheckLimits(l.policy.MaxSessions()) {
-		log.Warn(w)
-	}
-	a := &agent{log: log, config: l}
 	guard, err := jwtauth.NewGuard(jwtauth.GuardConfig{StateDir: l.StateDir})
 	if err != nil {
+		closeAll(listeners)
+		lock.Close()
 		return err
 	}
-	defer func() {
-		if err := guard.Close(); err != nil {
-			log.Error("the replay watermark could not be written", "err", err)
-		}
-	}()
-	if err := a.assemble(guard, listeners); err != nil {
-		return err
-	}
-	defer a.system.Close()
-	return a.run(ctx, listeners, portFile)
+	a.lock, a.opened, a.listeners, a.guard = lock, l.Listen.Address, listeners, guard
+	return nil
 }
 
 // prepareProcess makes sure that what sessions inherit is what sshd would give.
@@ -101,7 +135,7 @@ func prepareProcess() error {
 }
 
 // assemble puts the parts together; nothing runs yet.
-func (a *agent) assemble(guard *jwtauth.Guard, listeners []*net.TCPListener) error {
+func (a *agent) assemble() error {
 	l := a.config
 	key, made, err := hostKey(l.StateDir)
 	if err != nil {
@@ -116,19 +150,19 @@ func (a *agent) assemble(guard *jwtauth.Guard, listeners []*net.TCPListener) err
 	if a.system, err = process.NewHost(process.HostConfig{StateDir: l.StateDir, Log: a.log}); err != nil {
 		return err
 	}
-	server := listeners[0].Addr().(*net.TCPAddr).AddrPort()
+	server := a.listeners[0].Addr().(*net.TCPAddr).AddrPort()
 	a.broker, err = broker.New(broker.Config{
-		HostKey: key, Guard: guard, Registry: shell.NewRegistry(0), Policy: l.policy,
+		HostKey: key, Guard: a.guard, Registry: shell.NewRegistry(0), Policy: l.policy,
 		Start: a.starter(server), Host: hostName(), Confirm: a.confirmed, Observer: broker.Observers{a.metrics}, Log: a.log,
 	})
 	if err != nil {
 		return err
 	}
 	a.inForce = newInForce(a.log, l, a.obey, a.reloadEnded)
-	return a.assembleFront(listeners)
+	return a.assembleFront()
 }
 
-func (a *agent) assembleFront(listeners []*net.TCPListener) error {
+func (a *agent) assembleFront() error {
 	l := a.config
 	who, err := frontCredential(l.Listen.User)
 	if err != nil {
@@ -139,7 +173,7 @@ func (a *agent) assembleFront(listeners []*net.TCPListener) error {
 		return err
 	}
 	cfg := broker.FrontConfig{
-		Listeners: listeners, Handler: a.broker, Credential: who, Log: a.log,
+		Listeners: a.listeners, Handler: a.broker, Credential: who, Log: a.log,
 		Setup: broker.Setup{
 			BasePath: l.Listen.PathPrefix, TrustedProxies: l.proxies,
 			Agent: document, NoFile: listen.MaxFiles(),
