@@ -79,6 +79,23 @@ func (s *session) echoes(line string, offset *uint64) error {
 	return err
 }
 
+// typeUntil types into a session of cat, once a second, until something comes.
+func (s *session) typeUntil(ready <-chan func(), typed *uint64) func() {
+	s.a.t.Helper()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		if err := s.echoes(fmt.Sprintln("at", *typed), typed); err != nil {
+			s.a.t.Fatalf("the live session: %v", err)
+		}
+		select {
+		case came := <-ready:
+			return came
+		case <-tick.C:
+		}
+	}
+}
+
 func TestHoardedConnections(t *testing.T) {
 	h := startHost(t, nil)
 	alice := loadKey(t, h.key)
@@ -102,7 +119,9 @@ func TestHoardedConnections(t *testing.T) {
 		{"slow headers", "GET /v1/sessions HTTP/1.1\r\nHost:", 500},
 		{"slow bodies", "POST /v1/shell/debug HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a.b.c\r\nContent-Length: 1000\r\n\r\n{", 500},
 	} {
-		release := bad.hoard(w.n, w.first)
+		hoarded := make(chan func(), 1)
+		go func() { hoarded <- bad.hoard(w.n, w.first) }()
+		release := live.typeUntil(hoarded, &typed)
 		same.within1s(w.name, alice)
 		other.within1s(w.name, alice)
 		if err := live.echoes(w.name+"\n", &typed); err != nil {
@@ -111,7 +130,7 @@ func TestHoardedConnections(t *testing.T) {
 		release()
 	}
 	// Who takes ten seconds for a request's headers is sent away.
-	slow.SetReadDeadline(began.Add(20 * time.Second))
+	slow.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if _, err := slow.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 		t.Errorf("slow headers after %v: %v", time.Since(began), err)
 	}
