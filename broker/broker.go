@@ -29,7 +29,8 @@ type StartFunc func(ctx context.Context, grant shell.Grant, open shell.OpenReque
 // Config is what a [Broker] is made of. All fields but Observer and Log are
 // required.
 type Config struct {
-	// HostKey is the agent's identity; it signs host tokens here.
+	// HostKey is the agent's identity; it signs host tokens here. See
+	// [Broker.SetHostKeys].
 	HostKey *jwtauth.PrivateKey
 	// Guard judges freshness and refuses replays.
 	Guard *jwtauth.Guard
@@ -53,8 +54,7 @@ type Config struct {
 
 // Broker implements [Handler]. It is safe for concurrent use.
 type Broker struct {
-	host     *jwtauth.PrivateKey
-	hostID   string
+	hosts    atomic.Pointer[HostKeys]
 	guard    *jwtauth.Guard
 	sessions *shell.Registry
 	start    StartFunc
@@ -82,6 +82,7 @@ type Broker struct {
 // client is one holder of a session key.
 type client struct {
 	key     jwtauth.PublicKey
+	host    string // thumbprint of the host key that they know; "" for the current one
 	window  jwtauth.Window
 	session *shell.Session
 }
@@ -102,7 +103,6 @@ func New(c Config) (*Broker, error) {
 		return nil, errors.New("broker: host key, guard, registry, policy and start are required")
 	}
 	b := &Broker{
-		host: c.HostKey, hostID: c.HostKey.PublicKey().Thumbprint(),
 		guard: c.Guard, sessions: c.Registry, start: c.Start,
 		hostname: c.Host, confirms: c.Confirm, observer: c.Observer, log: c.Log, now: c.Now,
 		turns:   NewTurns(runtime.GOMAXPROCS(0)+1, 1),
@@ -117,6 +117,7 @@ func New(c Config) (*Broker, error) {
 	b.asking, b.askers = NewTurns(maxAsking, 0), newCrowd(maxAskersEach, maxAskers)
 	b.penalties, b.refusals = NewPenalties(b.now), newRefusalLog(b.log)
 	b.policy.Store(c.Policy)
+	b.SetHostKeys(HostKeys{Current: c.HostKey})
 	return b, nil
 }
 

@@ -85,6 +85,7 @@ func actServe([]string) error {
 		Leaf:        func(chain [][]byte) { go report("leaf %s", chain) },
 		Certificate: func(c Certificate) { go report("certificate %s %s", c.Key, c.Chain) },
 		Agent:       func(b []byte) { go report("agent %s", b) },
+		Renew:       func() { go report("renew") },
 		Drain:       func(time.Duration) { os.Exit(0) },
 	})
 }

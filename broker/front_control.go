@@ -30,6 +30,7 @@ const (
 	controlAgent       controlKind = 4 // the agent document
 	controlConn        controlKind = 5 // answers controlDial, in order; without a descriptor it is a refusal
 	controlDrain       controlKind = 6 // milliseconds as uint32
+	controlRenew       controlKind = 7 // ask for a leaf now: the host key is another one
 
 	controlReady       controlKind = 16 // the front serves
 	controlLeafRequest controlKind = 17 // an uncompressed P-256 point

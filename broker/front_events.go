@@ -20,6 +20,7 @@ type FrontEvents struct {
 	Leaf        func(chain [][]byte) // nil: the broker could not sign it
 	Certificate func(Certificate)
 	Agent       func(document []byte)
+	Renew       func() // the leaf is to be asked for anew
 	Drain       func(grace time.Duration)
 }
 
@@ -130,6 +131,8 @@ func (l *FrontLink) handle(events FrontEvents, kind controlKind, payload, oob []
 		events.Certificate(Certificate{Key: list[0], Chain: list[1:]})
 	case controlAgent:
 		events.Agent(payload)
+	case controlRenew:
+		events.Renew()
 	case controlDrain:
 		grace, err := decodeDrain(payload)
 		if err != nil {

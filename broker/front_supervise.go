@@ -72,6 +72,7 @@ type Front struct {
 	mu          sync.Mutex
 	agent       []byte
 	certificate *Certificate
+	renew       bool // the front that runs is to ask for a leaf
 }
 
 // NewFront checks the configuration. Nothing is started before [Front.Run].
@@ -150,6 +151,15 @@ func (f *Front) SetCertificate(c *Certificate) error {
 	return nil
 }
 
+// RenewLeaf has the front that runs ask for a leaf, since another key signs now.
+// A configured certificate is not touched.
+func (f *Front) RenewLeaf() {
+	f.mu.Lock()
+	f.renew = f.certificate == nil
+	f.mu.Unlock()
+	f.tellChanged()
+}
+
 func (f *Front) tellChanged() {
 	select {
 	case f.changed <- struct{}{}:
@@ -161,6 +171,7 @@ func (f *Front) tellChanged() {
 func (f *Front) setupMessages() ([][]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.renew = false // a new front asks by itself
 	s := f.cfg.Setup
 	s.Agent, s.Listeners, s.Certificate = f.agent, len(f.listeners), f.certificate != nil
 	setup, err := setupMessage(s)
@@ -176,11 +187,19 @@ func (f *Front) changedMessages() ([][]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	agent, err := controlMessage(controlAgent, f.agent)
-	if err != nil || f.certificate == nil {
-		return [][]byte{agent}, err
+	if err != nil {
+		return nil, err
 	}
-	certificate, err := certificateMessage(f.certificate)
-	return [][]byte{agent, certificate}, err
+	messages := [][]byte{agent}
+	if f.certificate != nil {
+		certificate, err := certificateMessage(f.certificate)
+		return append(messages, certificate), err
+	}
+	if f.renew {
+		f.renew = false
+		messages = append(messages, []byte{byte(controlRenew)})
+	}
+	return messages, nil
 }
 
 func (f *Front) closeListeners() {

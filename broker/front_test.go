@@ -25,6 +25,8 @@ func TestFrontIsFedAndServes(t *testing.T) {
 	w.waitSaid(t, "leaf [leaf host]")
 	w.SetAgent([]byte(`{"version":2}`))
 	w.waitSaid(t, `agent {"version":2}`)
+	w.RenewLeaf()
+	w.waitSaid(t, "renew")
 	eventually(t, "refusals to be reported", func() bool { return w.refused.Load() == 2 })
 	if w.SetCertificate(&Certificate{}) == nil {
 		t.Error("a certificate replaced a signed leaf")

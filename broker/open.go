@@ -57,7 +57,6 @@ func (b *Broker) decideAndStart(ctx context.Context, call *shell.Call, who *call
 		return nil, false, err
 	}
 	kid := key.Thumbprint()
-	used := who.policy
 	opening := shell.Opening{
 		ID: kid, Key: who.kid, Hash: openHash(ask.Source, body),
 		Source: ask.Source, MaxSessions: grant.Limits.MaxSessions,
@@ -77,7 +76,7 @@ func (b *Broker) decideAndStart(ctx context.Context, call *shell.Call, who *call
 			SessionKey: kid, OpenHash: opening.Hash, OnEvent: b.sessionEvent, Now: b.now,
 			OnGone: func() { b.forget(kid) },
 		}, p)
-		b.admit(s, ask, used, key)
+		b.admit(s, ask, who.policy, key, who.knownAs())
 		return s, nil
 	})
 }
@@ -91,13 +90,13 @@ func openHash(source string, body []byte) string {
 }
 
 // admit makes the session known to requests and to policy, until forget.
-func (b *Broker) admit(s *shell.Session, ask sources.Request, used *sources.Policy, key jwtauth.PublicKey) {
+func (b *Broker) admit(s *shell.Session, ask sources.Request, used *sources.Policy, key jwtauth.PublicKey, host string) {
 	kid := key.Thumbprint()
 	ask.Again = true
 	l := &live{session: s, request: ask, uid: s.Grant().Credential.UID, kids: []string{kid}}
 	b.mu.Lock()
 	b.lives[s.ID()] = l
-	b.clients[kid] = &client{key: key, session: s}
+	b.clients[kid] = &client{key: key, session: s, host: host}
 	b.mu.Unlock()
 	// A policy that came into force since then has not seen this session.
 	if p := b.Policy(); p != used {

@@ -92,7 +92,7 @@ func (b *Broker) attach(ctx context.Context, call *shell.Call, who *caller, id s
 		delete(b.clients, l.kids[0])
 		l.kids = l.kids[1:]
 	}
-	b.clients[kid] = &client{key: key, session: l.session}
+	b.clients[kid] = &client{key: key, session: l.session, host: who.knownAs()}
 	l.kids = append(l.kids, kid)
 	b.mu.Unlock()
 	st, err := l.session.TakeOver(kid, call.Remote.Addr())
@@ -174,18 +174,14 @@ func (b *Broker) kill(ctx context.Context, call *shell.Call, who *caller, id str
 // sessionFrame proves to the client which agent answers and to which token.
 func (b *Broker) sessionFrame(s *shell.Session, st *shell.Stream, who *caller, key jwtauth.PublicKey) (shell.Frame, error) {
 	g := s.Grant()
-	now := jwtauth.NumericDateOf(b.now())
-	token, err := jwtauth.Sign(context.Background(), b.host, jwtauth.TypeHost, jwtauth.Claims{
-		IssuedAt: now, Expires: now + 5000, Audience: key.Thumbprint(),
-		SessionID: s.ID(), OpenHash: who.token.Hash(),
-	})
+	token, next, err := b.hostToken(s, who, key)
 	if err != nil {
 		return shell.Frame{}, err
 	}
 	data, err := marshal(shell.SessionInfo{
 		ID: s.ID(), Token: token, From: st.From(), Stdin: s.StdinNext(),
 		Linger: int64(g.Limits.Linger / time.Millisecond), Terminal: s.Request().Terminal != nil,
-		Source: g.Source, User: g.Credential.User, Host: b.hostname,
+		Source: g.Source, User: g.Credential.User, Host: b.hostname, NextHostKey: next,
 	})
 	return shell.Frame{Type: shell.FrameSession, End: st.From(), Data: data}, err
 }

@@ -36,6 +36,8 @@ type AskedState struct {
 type ClientState struct {
 	Key    json.RawMessage     `json:"key"` // a JWK
 	Window jwtauth.WindowState `json:"window"`
+	// Host is the thumbprint of the host key that its holder knows.
+	Host string `json:"host,omitempty"`
 }
 
 // AwaitClients is called before connections are cut for an upgrade; see
@@ -92,7 +94,7 @@ func (b *Broker) state(s shell.SessionState) (SessionState, error) {
 		if c == nil {
 			return SessionState{}, fmt.Errorf("session %s: its key %s is not known", s.Opening.ID, kid)
 		}
-		state.Clients = append(state.Clients, ClientState{Key: c.key.JWK(), Window: c.window.State()})
+		state.Clients = append(state.Clients, ClientState{Key: c.key.JWK(), Window: c.window.State(), Host: c.host})
 	}
 	return state, nil
 }
@@ -176,7 +178,7 @@ func (b *Broker) know(session *shell.Session, s *SessionState, r restored) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i, key := range r.clients {
-		c := &client{key: key, session: session}
+		c := &client{key: key, session: session, host: s.Clients[i].Host}
 		c.window.Restore(s.Clients[i].Window)
 		b.clients[key.Thumbprint()] = c
 		l.kids = append(l.kids, key.Thumbprint())

@@ -135,7 +135,7 @@ func (u *upgraded) start(t *testing.T, identity, session jwtauth.PublicKey) *she
 			ID: kid, Grant: grant, Request: ask.Open, Remote: ask.Remote, OnEvent: u.sessionEvent,
 			OnGone: func() { u.forget(kid) },
 		}, newSilent())
-		u.admit(s, ask, u.Policy(), session)
+		u.admit(s, ask, u.Policy(), session, "the host key")
 		return s, nil
 	})
 	if err != nil {
@@ -206,6 +206,9 @@ func TestSessionsCrossAnUpgrade(t *testing.T) {
 	if !l.request.Key.Equal(asked.Key) || !reflect.DeepEqual(l.request.Claims, asked.Claims) || l.request.Source != "debug" ||
 		l.request.Remote != asked.Remote || !reflect.DeepEqual(l.request.Open, asked.Open) || !l.request.Again {
 		t.Errorf("asked %+v, then %+v", asked, l.request)
+	}
+	if c.host != "the host key" {
+		t.Errorf("its client knows the host key %q", c.host)
 	}
 	if c.window.Accept(9) == nil || c.window.Accept(3) != nil {
 		t.Error("the counters of its client are not those of before")

@@ -103,7 +103,7 @@ func (b *Broker) checkToken(t *jwtauth.Token, r route) error {
 		return shell.Deny(shell.ReasonTokenType, fmt.Errorf("%s is not for this path", t.Type))
 	}
 	if t.Type == jwtauth.TypeIdentity {
-		if err := t.CheckAudience(b.hostID); err != nil {
+		if err := b.checkAudience(t); err != nil {
 			return err
 		}
 	}

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Lifetime is how long a token lives, and the longest it may say it does.
+// Lifetime is how long a token lives, and the longest it may say it does, but
+// for those of [TypeNext]: [SuccessionLifetime].
 const Lifetime = 5 * time.Second
 
 // maxNonce bounds the nonce claim; ours have 43 characters.
@@ -16,13 +17,13 @@ const maxNonce = 128
 
 // Claims are what a token says. Which ones a type needs, and may not have:
 //
-//	          identity       request   host
-//	iat, exp  needed         needed    needed
-//	jti       22 characters  counter   –
-//	rh        needed         needed    –
-//	aud, cnf  needed         –         aud only
-//	nonce     may            may       –
-//	sid, oth  –              –         needed
+//	          identity       request   host      next
+//	iat, exp  needed         needed    needed    needed
+//	jti       22 characters  counter   –         –
+//	rh        needed         needed    –         –
+//	aud, cnf  needed         –         aud only  needed
+//	nonce     may            may       –         –
+//	sid, oth  –              –         needed    –
 type Claims struct {
 	IssuedAt NumericDate // iat
 	Expires  NumericDate // exp; [Sign] takes zero as IssuedAt + [Lifetime]
@@ -31,10 +32,11 @@ type Claims struct {
 	ID string
 	// RequestHash is the rh: see [RequestHash].
 	RequestHash string
-	// Audience is the aud: the host key's thumbprint in an identity token, the
-	// client's session key's in a host token.
+	// Audience is the aud: the host key's thumbprint in an identity token and in
+	// one that says which key comes next, the client's session key's in a host token.
 	Audience string
-	// Session is the session key in cnf.jwk (RFC 7800): Ed25519.
+	// Session is the key in cnf.jwk (RFC 7800), Ed25519: the session key in an
+	// identity token, the next host key in one that says so.
 	Session PublicKey
 	// Nonce was made by the agent that refused an earlier token (RFC 9449 §8).
 	Nonce string
@@ -89,6 +91,9 @@ var rules = map[Type]struct{ needed, allowed claim }{
 	TypeHost: {
 		needed: claimIssuedAt | claimExpires | claimAudience | claimSessionID | claimOpenHash,
 	},
+	TypeNext: {
+		needed: claimIssuedAt | claimExpires | claimAudience | claimSession,
+	},
 }
 
 // lookup returns the registered claim of that name, or 0 for another name. A
@@ -134,14 +139,18 @@ func (c *Claims) check(t Type) error {
 	if err := c.checkForms(t); err != nil {
 		return refuse(ReasonClaims, err)
 	}
-	if life := c.Expires - c.IssuedAt; life <= 0 || life > NumericDate(Lifetime.Milliseconds()) {
-		return refuse(ReasonLifetime, fmt.Errorf("lives %d ms instead of 1 to %d", life, Lifetime.Milliseconds()))
+	longest := NumericDate(Lifetime.Milliseconds())
+	if t == TypeNext {
+		longest = NumericDate(SuccessionLifetime.Milliseconds())
+	}
+	if life := c.Expires - c.IssuedAt; life <= 0 || life > longest {
+		return refuse(ReasonLifetime, fmt.Errorf("lives %d ms instead of 1 to %d", life, longest))
 	}
 	return nil
 }
 
 func (c *Claims) checkForms(t Type) error {
-	if t != TypeHost && !isThumbprint(c.RequestHash) {
+	if (t == TypeIdentity || t == TypeRequest) && !isThumbprint(c.RequestHash) {
 		return errors.New("rh is not a base64url SHA-256")
 	}
 	if t != TypeRequest && !isThumbprint(c.Audience) {
@@ -150,13 +159,13 @@ func (c *Claims) checkForms(t Type) error {
 	if len(c.Nonce) > maxNonce || !isBase64URL(c.Nonce) {
 		return errors.New("nonce has not the form of one")
 	}
+	if (t == TypeIdentity || t == TypeNext) && c.Session.Alg() != AlgEdDSA {
+		return errors.New("cnf is not an Ed25519 key")
+	}
 	switch t {
 	case TypeIdentity:
 		if len(c.ID) != idLength || !isBase64URL(c.ID) {
 			return fmt.Errorf("jti is not %d base64url characters", idLength)
-		}
-		if c.Session.Alg() != AlgEdDSA {
-			return errors.New("cnf is not an Ed25519 key")
 		}
 	case TypeRequest:
 		if _, err := parseCounter(c.ID); err != nil {

@@ -130,8 +130,8 @@ func (g *Guard) readLocked() instant {
 // be asked again, as after a slow decision. Its errors are *[Error] with
 // ReasonStale or ReasonNonce, and carry a nonce to make the token again with.
 func (g *Guard) Fresh(t *Token) error {
-	if t.Type == TypeHost {
-		return refuse(ReasonType, errors.New("host tokens are not for agents"))
+	if t.Type != TypeIdentity && t.Type != TypeRequest {
+		return refuse(ReasonType, errors.New("what agents sign is not for agents"))
 	}
 	at := g.read()
 	if t.Claims.Nonce != "" {

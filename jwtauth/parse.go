@@ -20,6 +20,8 @@ const (
 	TypeRequest Type = "shellagent-req+jwt"
 	// TypeHost is signed by an agent's host key, for one client.
 	TypeHost Type = "shellagent-host+jwt"
+	// TypeNext says which host key comes next: see [Succession].
+	TypeNext Type = "shellagent-next+jwt"
 )
 
 const (
@@ -101,6 +103,8 @@ func (u *Unverified) setHeader(h header) error {
 		u.Type = TypeRequest
 	case TypeHost:
 		u.Type = TypeHost
+	case TypeNext:
+		u.Type = TypeNext
 	default:
 		return refuse(ReasonType, fmt.Errorf("type %q", string(h.typ)))
 	}

@@ -133,7 +133,7 @@ func readVectors(t *testing.T) vectors {
 func makeVectors(t *testing.T, stored vectors) vectors {
 	v := vectors{About: vectorsAbout, ClockMs: vectorClock}
 	keys := map[string]*jwtauth.PrivateKey{}
-	for _, name := range []string{"alice", "session", "host", "alice-ecdsa", "alice-rsa"} {
+	for _, name := range []string{"alice", "session", "host", "alice-ecdsa", "alice-rsa", "next-host"} {
 		keys[name] = vectorKey(t, name, stored)
 		v.Keys = append(v.Keys, describeKey(t, name, keys[name]))
 	}

@@ -36,6 +36,12 @@ func makeTokens(t *testing.T, v vectors, keys map[string]*jwtauth.PrivateKey, st
 	add("answer to the open", "host", jwtauth.TypeHost, jwtauth.Claims{
 		IssuedAt: vectorClock, Audience: session.Thumbprint(), SessionID: session.Thumbprint(), OpenHash: list[0].Hash,
 	})
+	next := jwtauth.Claims{
+		IssuedAt: vectorClock, Expires: vectorClock + 86_400_000,
+		Audience: keys["host"].PublicKey().Thumbprint(), Session: keys["next-host"].PublicKey(),
+	}
+	add("the next host key, promised by the present one", "host", jwtauth.TypeNext, next)
+	add("the next host key's consent", "next-host", jwtauth.TypeNext, next)
 	return list
 }
 
@@ -95,6 +101,11 @@ func makeRefused(t *testing.T, tokens []tokenVector, keys map[string]*jwtauth.Pr
 	claims("date with four decimals", `1800000005.123`, `1800000005.1230`, jwtauth.ReasonClaims)
 	claims("date with an exponent", `1800000005.123`, `1.800000005123e9`, jwtauth.ReasonClaims)
 	claims("audience in an array", `"`+keys["host"].PublicKey().Thumbprint()+`"`, `["`+keys["host"].PublicKey().Thumbprint()+`"]`, jwtauth.ReasonClaims)
+	promise := tokens[len(tokens)-2]
+	add("a promise of 24 hours and a millisecond", "host", forge(t, keys["host"], promise.Header,
+		strings.Replace(promise.Claims, `"exp":1800086400.123`, `"exp":1800086400.124`, 1)), jwtauth.ReasonLifetime)
+	add("a host token's claims as a promise", "host", forge(t, keys["host"],
+		strings.Replace(tokens[7].Header, "host+jwt", "next+jwt", 1), tokens[7].Claims), jwtauth.ReasonClaims)
 	claims("private session key", `"kty":"OKP"`, `"d":"AAAA","kty":"OKP"`, jwtauth.ReasonClaims)
 	return list
 }

@@ -79,6 +79,16 @@ type SessionInfo struct {
 	Source string `json:"source"`
 	User   string `json:"user"`
 	Host   string `json:"host"`
+	// NextHostKey announces a rotation of the host key.
+	NextHostKey *NextHostKey `json:"nextHostKey,omitempty"`
+}
+
+// NextHostKey says which host key comes next, by the word of both keys:
+// jwtauth's Succession, which verifies it.
+type NextHostKey struct {
+	HostKey string `json:"hostKey"` // OpenSSH line
+	Promise string `json:"promise"`
+	Consent string `json:"consent"`
 }
 
 // ControlRequest is the JSON body of a control request. Seq orders the

@@ -15,6 +15,9 @@ type KnownHost struct {
 	// BaseURL is in the form of [BaseURL].
 	BaseURL string
 	Key     jwtauth.PublicKey
+	// NextOf is the thumbprint of the host key after which the agent announced
+	// this one; "" when it is the agent's own.
+	NextOf string
 	// Line counts from 1.
 	Line int
 }
@@ -68,11 +71,15 @@ func parseKnownHost(line string) (*KnownHost, error) {
 	if canonical.String() != base {
 		return nil, fmt.Errorf("write the base URL as %s", canonical)
 	}
-	public, _, err := jwtauth.ParsePublicKey(strings.TrimSpace(key))
+	public, comment, err := jwtauth.ParsePublicKey(strings.TrimSpace(key))
 	if err != nil {
 		return nil, err
 	}
-	return &KnownHost{BaseURL: base, Key: public}, nil
+	nextOf, marked := strings.CutPrefix(comment, nextMark)
+	if !marked {
+		nextOf = ""
+	}
+	return &KnownHost{BaseURL: base, Key: public, NextOf: nextOf}, nil
 }
 
 // Bytes returns the file's content: for what was parsed, exactly what it was
@@ -107,16 +114,34 @@ func (k *KnownHosts) where(match func(*KnownHost) bool) []KnownHost {
 
 // Set makes key the only one known for a base URL. Other lines stay as they are.
 func (k *KnownHosts) Set(baseURL string, key jwtauth.PublicKey) {
-	k.lines = slices.DeleteFunc(k.lines, func(line knownLine) bool {
-		return line.host != nil && line.host.BaseURL == baseURL
-	})
+	k.remove(func(h *KnownHost) bool { return h.BaseURL == baseURL })
+	k.add(KnownHost{BaseURL: baseURL, Key: key})
+}
+
+// remove takes the lines out that match.
+func (k *KnownHosts) remove(match func(*KnownHost) bool) {
+	k.lines = slices.DeleteFunc(k.lines, func(line knownLine) bool { return line.host != nil && match(line.host) })
+	k.number()
+}
+
+// add puts a line at the end.
+func (k *KnownHosts) add(h KnownHost) {
+	comment := ""
+	if h.NextOf != "" {
+		comment = nextMark + h.NextOf
+	}
 	if n := len(k.lines); n > 0 && !strings.HasSuffix(k.lines[n-1].text, "\n") {
 		k.lines[n-1].text += "\n"
 	}
 	k.lines = append(k.lines, knownLine{
-		text: baseURL + " " + key.AuthorizedKey("") + "\n",
-		host: &KnownHost{BaseURL: baseURL, Key: key},
+		text: h.BaseURL + " " + h.Key.AuthorizedKey(comment) + "\n",
+		host: &h,
 	})
+	k.number()
+}
+
+// number counts the lines anew.
+func (k *KnownHosts) number() {
 	for i := range k.lines {
 		if k.lines[i].host != nil {
 			k.lines[i].host.Line = i + 1

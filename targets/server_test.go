@@ -77,7 +77,12 @@ func authoritySigned(t *testing.T) (cert tls.Certificate, caPath string) {
 // serve completes handshakes until the test ends.
 func serve(t *testing.T, cert tls.Certificate) Target {
 	t.Helper()
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}})
+	return serveWith(t, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}})
+}
+
+func serveWith(t *testing.T, conf *tls.Config) Target {
+	t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", conf)
 	if err != nil {
 		t.Fatal(err)
 	}

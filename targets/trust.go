@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"sync"
 	"time"
 
 	"shellagent/jwtauth"
@@ -47,11 +48,16 @@ type Peer struct {
 	TLS *tls.Config
 	// Added: the key was put into known_hosts just now.
 	Added bool
+	// Succeeded: the agent had announced this key, which replaced the one before
+	// in known_hosts just now.
+	Succeeded bool
 	// Unsaved is why the key could not be put into known_hosts, if it could not.
 	Unsaved error
 
 	trust *Trust
 	check *verifier
+
+	learning sync.Mutex
 }
 
 // Establish settles the host key of a target: the known one, without a
@@ -145,7 +151,11 @@ func (t *Trust) handshake(ctx context.Context, target Target, conf *tls.Config) 
 func (t *Trust) accept(ctx context.Context, target Target, known *KnownHosts, check *verifier, key jwtauth.PublicKey, vouched bool) (*Peer, error) {
 	if check.knows(key) && target.Fingerprint == "" {
 		check.pinned = key
-		return t.peer(target, check, key), nil
+		peer := t.peer(target, check, key)
+		if check.announced(key) {
+			peer.Succeeded, peer.Unsaved = peer.change(func(k *KnownHosts, base string) bool { return k.Succeed(base, key) })
+		}
+		return peer, nil
 	}
 	switch {
 	case target.Fingerprint != "":

@@ -20,6 +20,8 @@ type verifier struct {
 	// pinned is the settled host key; zero until there is one.
 	pinned jwtauth.PublicKey
 	known  []KnownHost
+	// next is the key that follows the pinned one, once that was announced.
+	next atomic.Pointer[jwtauth.PublicKey]
 	// roots are those of CAPath; nil means the system's.
 	roots *x509.CertPool
 	// authority: the last connection was accepted for its chain and name.
@@ -46,7 +48,7 @@ func newVerifier(target Target, file string) (*verifier, error) {
 // signed by that key, or chain and name verify.
 func (v *verifier) verify(state tls.ConnectionState) error {
 	key, hostErr := jwtauth.HostKeyOf(state.PeerCertificates, time.Now())
-	if hostErr == nil && key.Equal(v.pinned) {
+	if hostErr == nil && (key.Equal(v.pinned) || v.follows(key)) {
 		v.authority.Store(false)
 		return nil
 	}
@@ -62,6 +64,12 @@ func (v *verifier) verify(state tls.ConnectionState) error {
 		return &FingerprintError{Target: v.target, Presented: key}
 	}
 	return v.changed(key)
+}
+
+// follows says whether the agent announced the key to follow the pinned one.
+func (v *verifier) follows(key jwtauth.PublicKey) bool {
+	next := v.next.Load()
+	return next != nil && next.Equal(key)
 }
 
 // identify says who answers at first contact: an agent with this host key, or
@@ -102,6 +110,16 @@ func (v *verifier) verifyChain(state tls.ConnectionState) error {
 func (v *verifier) knows(key jwtauth.PublicKey) bool {
 	for _, k := range v.known {
 		if k.Key.Equal(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// announced says whether a known key is so because it was announced.
+func (v *verifier) announced(key jwtauth.PublicKey) bool {
+	for _, k := range v.known {
+		if k.Key.Equal(key) && k.NextOf != "" {
 			return true
 		}
 	}

@@ -64,7 +64,10 @@ func printStatus(cmd *cobra.Command, s status) {
 	} else if t != nil {
 		row("trial", "the last one was %s%s", t.State, by(t.By))
 	}
-	row("host key", "%s", s.HostKey)
+	row("host key", "%s", s.Keys.HostKey.Thumbprint)
+	if next := s.Keys.Next; next != nil {
+		row("", "%s comes next, announced since %s", next.Thumbprint, s.Keys.Since.Format(time.DateTime))
+	}
 	row("sources", "%d", len(s.Sources))
 	row("sessions", "%d", s.Sessions)
 }

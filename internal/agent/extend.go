@@ -20,6 +20,8 @@ func Extend(cmd *cobra.Command) {
 		extendKill(cmd)
 	case "sessions":
 		extendSessions(cmd)
+	case "keys":
+		cmd.AddCommand(rotateCommand())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -14,7 +15,10 @@ import (
 
 // hostKeyFile is the host key's name in the state directory; its public half
 // lies beside it as hostKeyFile.pub.
-const hostKeyFile = "host_key"
+const (
+	hostKeyFile  = "host_key"
+	publicSuffix = ".pub"
+)
 
 // openState makes the state directory if need be, refuses one that others can
 // read, and locks it: two agents on one state would accept each other's
@@ -44,7 +48,7 @@ func openState(dir string) (*os.File, error) {
 // hostKey loads the host key, or makes it at the first start.
 func hostKey(dir string) (key *jwtauth.PrivateKey, made bool, err error) {
 	path := filepath.Join(dir, hostKeyFile)
-	key, err = jwtauth.LoadPrivateKey(path, nil)
+	key, err = loadHostKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		key, err = makeHostKey(path)
 		return key, true, err
@@ -52,10 +56,33 @@ func hostKey(dir string) (key *jwtauth.PrivateKey, made bool, err error) {
 	if err != nil {
 		return nil, false, fmt.Errorf("host key: %w", err)
 	}
-	if alg := key.PublicKey().Alg(); alg != "EdDSA" {
-		return nil, false, fmt.Errorf("host key %s is for %s: it must be an Ed25519 key", path, alg)
+	return key, false, publish(path, key)
+}
+
+func loadHostKey(path string) (*jwtauth.PrivateKey, error) {
+	key, err := jwtauth.LoadPrivateKey(path, nil)
+	if err != nil {
+		return nil, err
 	}
-	return key, false, nil
+	if alg := key.PublicKey().Alg(); alg != jwtauth.AlgEdDSA {
+		return nil, fmt.Errorf("%s is for %s: it must be an Ed25519 key", path, alg)
+	}
+	return key, nil
+}
+
+// publish writes the public half beside a host key, unless it is there: people
+// read it out, so it must never be another key's.
+func publish(path string, key *jwtauth.PrivateKey) error {
+	if text, err := os.ReadFile(path + publicSuffix); err == nil {
+		if there, _, err := jwtauth.ParsePublicKey(strings.TrimSpace(string(text))); err == nil && there.Equal(key.PublicKey()) {
+			return nil
+		}
+	}
+	line := key.PublicKey().AuthorizedKey("host key") + "\n"
+	if err := writeNew(path+publicSuffix, []byte(line), 0o644); err != nil {
+		return fmt.Errorf("host key: %w", err)
+	}
+	return nil
 }
 
 func makeHostKey(path string) (*jwtauth.PrivateKey, error) {
@@ -70,11 +97,7 @@ func makeHostKey(path string) (*jwtauth.PrivateKey, error) {
 	if err := writeNew(path, data, 0o600); err != nil {
 		return nil, fmt.Errorf("host key: %w", err)
 	}
-	public := key.PublicKey().AuthorizedKey("host key") + "\n"
-	if err := writeNew(path+".pub", []byte(public), 0o644); err != nil {
-		return nil, fmt.Errorf("host key: %w", err)
-	}
-	return key, nil
+	return key, publish(path, key)
 }
 
 // writeNew writes a file whole or not at all.

@@ -32,6 +32,9 @@ func (a *agent) operate(ctx context.Context, r door.Request, who door.Peer) (any
 		return a.kill(ctx, r.Kill)
 	case r.Sessions != nil:
 		return sessionList{1, a.broker.Sessions()}, nil
+	case r.Rotate != nil:
+		log.Info("an operator rotates the host key", "step", r.Rotate.Step)
+		return a.rotate(r.Rotate.Step)
 	case r.Status != nil:
 		return a.status(), nil
 	default:
@@ -122,14 +125,14 @@ type status struct {
 	Agent   string `json:"agent"`
 	PID     int    `json:"pid"`
 	standing
-	HostKey  string `json:"hostKey"`
-	Sessions int    `json:"sessions"`
+	Keys     rotation `json:"keys"`
+	Sessions int      `json:"sessions"`
 }
 
 func (a *agent) status() status {
 	s := status{
 		Version: 1, Agent: version.String(), PID: os.Getpid(),
-		standing: a.inForce.standing(), HostKey: a.host.PublicKey().Thumbprint(),
+		standing: a.inForce.standing(), Keys: a.rotation(),
 	}
 	for _, one := range a.broker.Sessions() {
 		if !one.Ended {

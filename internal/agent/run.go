@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"shellagent/internal/listen"
@@ -50,8 +51,9 @@ func (a *agent) run(ctx context.Context, portFile string) error {
 			cancel(fmt.Errorf("watch the configuration: %w", err))
 		}
 	}()
-	expiring := make(chan struct{})
-	go func() { defer close(expiring); a.broker.Expire(ctx, askAgainEvery) }()
+	var minding sync.WaitGroup
+	minding.Go(func() { a.broker.Expire(ctx, askAgainEvery) })
+	minding.Go(func() { a.keepAnnouncing(ctx) })
 
 	select {
 	case <-a.ready:
@@ -63,7 +65,7 @@ func (a *agent) run(ctx context.Context, portFile string) error {
 	}
 	err = context.Cause(ctx)
 	<-reloads
-	<-expiring
+	minding.Wait()
 	a.inForce.stop()
 	a.stop(backgroundOf(ctx))
 	stopFront()
@@ -81,7 +83,7 @@ func (a *agent) announce(portFile string) error {
 		addresses = append(addresses, l.Addr().String())
 	}
 	a.log.Info("the agent is ready", "version", version.String(), "addresses", addresses,
-		"fingerprint", a.host.PublicKey().Thumbprint(), "sources", len(a.config.policy.Sources()), "sessions", a.system.Keeping())
+		"fingerprint", a.hosts.current().PublicKey().Thumbprint(), "sources", len(a.config.policy.Sources()), "sessions", a.system.Keeping())
 	if err := writePort(portFile, a.listeners[0].Addr().(*net.TCPAddr).Port); err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ type agent struct {
 	guard     *jwtauth.Guard
 
 	inForce *inForce
-	host    *jwtauth.PrivateKey
+	hosts   *hostKeys
 	broker  *broker.Broker
 	front   *broker.Front
 	metrics *metrics.Metrics
@@ -137,11 +137,11 @@ func prepareProcess() error {
 // assemble puts the parts together; nothing runs yet.
 func (a *agent) assemble() error {
 	l := a.config
-	key, made, err := hostKey(l.StateDir)
+	hosts, made, err := openHostKeys(l.StateDir)
 	if err != nil {
 		return err
 	}
-	a.host = key
+	a.hosts = hosts
 	if made {
 		a.log.Info("made the host key", "file", hostKeyFile, "dir", l.StateDir)
 	}
@@ -152,12 +152,13 @@ func (a *agent) assemble() error {
 	}
 	server := a.listeners[0].Addr().(*net.TCPAddr).AddrPort()
 	a.broker, err = broker.New(broker.Config{
-		HostKey: key, Guard: a.guard, Registry: shell.NewRegistry(0), Policy: l.policy,
+		HostKey: hosts.current(), Guard: a.guard, Registry: shell.NewRegistry(0), Policy: l.policy,
 		Start: a.starter(server), Host: hostName(), Confirm: a.confirmed, Observer: broker.Observers{a.metrics}, Log: a.log,
 	})
 	if err != nil {
 		return err
 	}
+	a.broker.SetHostKeys(hosts.all())
 	a.inForce = newInForce(a.log, l, a.obey, a.reloadEnded)
 	return a.assembleFront()
 }
@@ -179,7 +180,7 @@ func (a *agent) assembleFront() error {
 			Agent: document, NoFile: listen.MaxFiles(),
 		},
 		SignLeaf: func(key *ecdsa.PublicKey) ([][]byte, error) {
-			return jwtauth.SignLeaf(a.host, key, time.Now(), leafLifetime)
+			return jwtauth.SignLeaf(a.hosts.current(), key, time.Now(), leafLifetime)
 		},
 		Started: func(before uint64) {
 			a.metrics.Observe(shell.Event{Kind: shell.EventFrontStarted, Time: time.Now(), Count: before})
@@ -195,14 +196,16 @@ func (a *agent) assembleFront() error {
 
 // document is the body of GET /v1/agent.
 func (a *agent) document() ([]byte, error) {
-	public := a.host.PublicKey()
+	keys := a.hosts.all()
+	public := keys.Current.PublicKey()
 	return json.Marshal(struct {
-		Version    int    `json:"version"`
-		Protocols  []int  `json:"protocols"`
-		HostKey    string `json:"hostKey"`
-		Thumbprint string `json:"thumbprint"`
-		Agent      string `json:"agent"`
-	}{1, []int{1}, public.AuthorizedKey(""), public.Thumbprint(), "shellagent/" + version.Version})
+		Version     int                 `json:"version"`
+		Protocols   []int               `json:"protocols"`
+		HostKey     string              `json:"hostKey"`
+		Thumbprint  string              `json:"thumbprint"`
+		Agent       string              `json:"agent"`
+		NextHostKey *jwtauth.Succession `json:"nextHostKey,omitempty"`
+	}{1, []int{1}, public.AuthorizedKey(""), public.Thumbprint(), "shellagent/" + version.Version, keys.Announced})
 }
 
 // starter starts programs for the broker. What is the command's own fault is

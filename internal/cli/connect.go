@@ -99,6 +99,9 @@ func (c *contact) establish(ctx context.Context) error {
 	if peer.Added {
 		c.ui.note("%s is known from now on: %s", c.target.BaseURL, peer.HostKey.Thumbprint())
 	}
+	if peer.Succeeded {
+		c.ui.note("%s has the host key that it announced, %s; the one before is forgotten", c.target.BaseURL, peer.HostKey.Thumbprint())
+	}
 	if peer.Unsaved != nil {
 		c.ui.warn("the host key cannot be kept, and will be asked for again: %v", peer.Unsaved)
 	}
@@ -127,7 +130,7 @@ func (c *contact) announced(ctx context.Context, base *url.URL, conf *tls.Config
 func (c *contact) client(key targets.Identity, encoding shellhttp.Encoding) (*shellhttp.Client, error) {
 	c.ui.debug("sign with %s (%s)", key.Label, key.Signer.PublicKey().Thumbprint())
 	return shellhttp.NewClient(shellhttp.ClientConfig{
-		BaseURL: c.target.BaseURL, TLS: c.peer.TLS, HostKey: c.peer.HostKey,
+		BaseURL: c.target.BaseURL, TLS: c.peer.TLS, HostKey: c.peer.HostKey, Succeeds: c.learn,
 		Signer: signer{key}, Encoding: encoding, Timeout: c.reach.connectTimeout,
 	})
 }

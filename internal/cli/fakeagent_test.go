@@ -16,6 +16,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shellagent/jwtauth"
@@ -32,6 +33,8 @@ type fakeAgent struct {
 	addr   string
 	server *http.Server
 	served sync.WaitGroup
+	// next is what it announces of its next host key.
+	next atomic.Pointer[shell.NextHostKey]
 	// log tells what the agent saw, for tests that wait for it.
 	log *log
 
@@ -200,7 +203,7 @@ func (a *fakeAgent) open(ctx context.Context, opening, source string, body []byt
 	if err != nil {
 		return nil, err
 	}
-	info, err := json.Marshal(shell.SessionInfo{ID: id, Token: token, Linger: 60000, Terminal: request.Terminal != nil, Source: source, User: "operator", Host: "fake"})
+	info, err := json.Marshal(shell.SessionInfo{ID: id, Token: token, Linger: 60000, Terminal: request.Terminal != nil, Source: source, User: "operator", Host: "fake", NextHostKey: a.next.Load()})
 	if err != nil {
 		return nil, err
 	}

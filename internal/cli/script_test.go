@@ -75,6 +75,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(a.close)
+			env.Values[theAgent] = a
 			a.log.path = filepath.Join(env.WorkDir, "agent.log")
 			key, err := newKeyFile(filepath.Join(env.WorkDir, "key"))
 			if err != nil {
@@ -96,7 +97,7 @@ func TestScripts(t *testing.T) {
 				`{"signingKeyPath": "key", "targets": {"myhost": {"hostname": "127.0.0.1", "port": %s, "source": "debug"}}}`, port), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"expand": expand, "await": await,
+			"expand": expand, "await": await, "announce": announce,
 		},
 	})
 }

@@ -158,6 +158,7 @@ func (s *server) events() broker.FrontEvents {
 		Leaf:        s.leaf.signed,
 		Certificate: s.leaf.configured,
 		Agent:       s.agent.set,
+		Renew:       s.leaf.renew,
 		Drain: func(grace time.Duration) {
 			select {
 			case s.drain <- grace:

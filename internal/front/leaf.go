@@ -35,7 +35,7 @@ type leaf struct {
 	current atomic.Pointer[tls.Certificate]
 	first   sync.Once
 	there   chan struct{} // closed when current is first set
-	renewed chan struct{} // a leaf came
+	renewed chan struct{} // a leaf came, or must
 
 	mu      sync.Mutex
 	pending *ecdsa.PrivateKey
@@ -94,6 +94,23 @@ func (l *leaf) untilRenewal() time.Duration {
 	return time.Until(l.renewAt)
 }
 
+// renew has keep ask for a leaf now. The current one is shown until it comes.
+func (l *leaf) renew() {
+	l.mu.Lock()
+	l.renewAt = time.Time{}
+	l.pending = nil // an answer on its way is of the key before
+	l.mu.Unlock()
+	l.wake()
+}
+
+// wake has keep look at what is due.
+func (l *leaf) wake() {
+	select {
+	case l.renewed <- struct{}{}:
+	default:
+	}
+}
+
 func (l *leaf) request() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -115,10 +132,7 @@ func (l *leaf) signed(chain [][]byte) {
 		l.log.Error("the broker's leaf cannot be used", "err", err)
 		return
 	}
-	select {
-	case l.renewed <- struct{}{}:
-	default:
-	}
+	l.wake()
 }
 
 func (l *leaf) take(chain [][]byte) error {

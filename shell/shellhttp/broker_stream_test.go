@@ -48,7 +48,11 @@ func (b *testBroker) streamReply(c *testClient, token *jwtauth.Token, st *shell.
 }
 
 func (b *testBroker) hostToken(key jwtauth.PublicKey, sid string, asked *jwtauth.Token) string {
-	token, err := jwtauth.Sign(context.Background(), b.host, jwtauth.TypeHost, jwtauth.Claims{
+	signer := b.host
+	if other := b.signer.Load(); other != nil {
+		signer = other
+	}
+	token, err := jwtauth.Sign(context.Background(), signer, jwtauth.TypeHost, jwtauth.Claims{
 		IssuedAt: jwtauth.NumericDateOf(b.now()), Audience: key.Thumbprint(), SessionID: sid, OpenHash: asked.Hash(),
 	})
 	if err != nil {

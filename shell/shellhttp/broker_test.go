@@ -21,6 +21,7 @@ import (
 type testBroker struct {
 	t       testing.TB
 	host    *jwtauth.PrivateKey
+	signer  atomic.Pointer[jwtauth.PrivateKey] // of host tokens, in host's place
 	user    *jwtauth.PrivateKey
 	guard   *jwtauth.Guard
 	scripts map[string]script

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"shellagent/jwtauth"
@@ -28,6 +29,10 @@ type ClientConfig struct {
 	TLS *tls.Config
 	// HostKey is the agent's identity. Only [Client.Agent] does without.
 	HostKey jwtauth.PublicKey
+	// Succeeds, unless nil, is told what each stream announces of the agent's next
+	// host key, nil for nothing, and returns that key if it believes it: streams
+	// may then be signed by it as well. It is called from several goroutines.
+	Succeeds func(*jwtauth.Succession) (next jwtauth.PublicKey)
 	// Signer is the key that a person guards. Only [Client.Agent] does without.
 	Signer jwtauth.Signer
 	// Encoding is how streams are asked for.
@@ -47,6 +52,8 @@ type Client struct {
 	// behind output.
 	streamDialer, postDialer *dialer
 	streams, posts           *http.Transport
+
+	next atomic.Pointer[jwtauth.PublicKey] // the host key that Succeeds believes in
 
 	times clientTimes
 }
@@ -134,6 +141,8 @@ type AgentInfo struct {
 	Thumbprint string `json:"thumbprint"`
 	TimeMs     int64  `json:"timeMs"` // Unix milliseconds
 	Agent      string `json:"agent"`  // "shellagent/VERSION"
+	// NextHostKey announces a rotation; its Verify says whether it is true.
+	NextHostKey *jwtauth.Succession `json:"nextHostKey,omitempty"`
 }
 
 // Agent asks which agent this is. Whether to believe it is decided by TLS.

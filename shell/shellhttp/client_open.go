@@ -146,7 +146,10 @@ func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*
 	st.local = x.local.Load()
 	f, err := st.first()
 	if err == nil {
-		st.info, err = key.checkSession(c.cfg.HostKey, a.token, f)
+		st.info, err = key.checkSession(c.hostKeys(), a.token, f)
+	}
+	if err == nil {
+		c.learn(st.info)
 	}
 	if err == nil && st.info.ID != key.session {
 		err = fmt.Errorf("%w: the session is %s, asked was for %s", ErrStream, printable(st.info.ID), key.session)

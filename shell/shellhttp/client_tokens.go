@@ -69,7 +69,7 @@ var ErrHost = errors.New("the agent did not prove its host key")
 // checkSession reads the session event of a stream that sentToken opened, and
 // checks that the agent with the host key wrote it in answer to that token. It
 // learns the agent's clock from it.
-func (k *sessionKey) checkSession(host jwtauth.PublicKey, sentToken string, f shell.Frame) (shell.SessionInfo, error) {
+func (k *sessionKey) checkSession(hosts []jwtauth.PublicKey, sentToken string, f shell.Frame) (shell.SessionInfo, error) {
 	var info shell.SessionInfo
 	if f.Type != shell.FrameSession {
 		return info, fmt.Errorf("%w: the stream starts with %s instead of session", ErrStream, f.Type)
@@ -80,6 +80,12 @@ func (k *sessionKey) checkSession(host jwtauth.PublicKey, sentToken string, f sh
 	u, err := jwtauth.Parse(info.Token)
 	if err != nil {
 		return info, fmt.Errorf("%w: %w", ErrHost, err)
+	}
+	host := hosts[0]
+	for _, other := range hosts[1:] {
+		if other.Thumbprint() == u.Kid {
+			host = other
+		}
 	}
 	token, err := u.Verify(host)
 	if err != nil {

@@ -74,7 +74,7 @@ func FuzzSessionEvent(f *testing.F) {
 	}
 	f.Add([]byte(`{"sid":"x","token":"a.b.c","from":0}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if _, err := key.checkSession(host.PublicKey(), "token", shell.Frame{Type: shell.FrameSession, Data: data}); err == nil {
+		if _, err := key.checkSession([]jwtauth.PublicKey{host.PublicKey()}, "token", shell.Frame{Type: shell.FrameSession, Data: data}); err == nil {
 			t.Errorf("%q was believed", data)
 		}
 	})
