@@ -8,7 +8,7 @@ import (
 )
 
 // RestoreSession goes on with a session that another image of the agent froze
-// since ago, with the same program. Of cfg only OnEvent, OnGone and Now count.
+// since ago, with the same program, which is suspended. Of cfg only OnEvent, OnGone and Now count.
 // Its client, if there was one, has lost its connection and 25 seconds to come
 // back, whatever linger says. p is not used for a state that is Finished, and
 // may be nil then. The session is made known by [Registry.Adopt].
@@ -63,6 +63,9 @@ func (st *SessionState) session(cfg SessionConfig, now time.Time, since time.Dur
 
 // goOn sets the session in motion where it was frozen.
 func (s *Session) goOn() {
+	if suspender, ok := s.program.(Suspender); ok {
+		suspender.Unsuspend()
+	}
 	switch {
 	case s.finished:
 		close(s.done)

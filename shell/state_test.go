@@ -90,6 +90,7 @@ func (p *movable) move() *movable {
 	q := newMovable()
 	q.output, q.outputEnd, q.taken, q.room = bytes.Clone(p.output), p.outputEnd, bytes.Clone(p.taken), p.room
 	q.inputEnd, q.ended, q.hangUps, q.closed = p.inputEnd, p.ended, p.hangUps, p.closed
+	q.suspended = true
 	return q
 }
 
