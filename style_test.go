@@ -127,7 +127,7 @@ func testCalls(file *ast.File, report func(token.Pos, string)) {
 				report(call.Pos(), "testing.Short: a test is short or it is made short")
 			}
 		case "Skip", "Skipf", "SkipNow":
-			if of != nil && len(of.Name) <= 2 && !strings.HasPrefix(firstString(call), skipReason) {
+			if of != nil && slices.Contains([]string{"t", "b", "tb", "f"}, of.Name) && !strings.HasPrefix(firstString(call), skipReason) {
 				report(call.Pos(), "a test is skipped for no reason that begins with "+strconv.Quote(skipReason))
 			}
 		}

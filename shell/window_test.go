@@ -30,7 +30,7 @@ func TestATerminalThatIsWatchedHasLittleOnItsWay(t *testing.T) {
 			}
 			// Who comes back to more than fits reads it all, and holds the program.
 			before := holds()
-			st = g.attach(0)
+			g.attach(0)
 			g.ack(uint64(before) / 2)
 			synctest.Wait()
 			if n := holds(); drawn != (n == before) {
