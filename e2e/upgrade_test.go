@@ -84,7 +84,6 @@ type flow struct {
 	code int
 	over chan struct{} // closed when no more is to be sent
 	sent counter
-	hash string // of what was sent; set by the end
 }
 
 // Read makes input at some 4 MB a second, so that it takes as long as the test.
