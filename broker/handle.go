@@ -53,6 +53,8 @@ func (b *Broker) handle(ctx context.Context, call *shell.Call, who *caller, bega
 		return b.open(ctx, call, who, r.name, body, began)
 	case actAttach:
 		return b.attach(ctx, call, who, r.name)
+	case actWatch:
+		return b.watch(ctx, call, who, r.name)
 	case actList:
 		return b.list(ctx, call, who)
 	case actKill:

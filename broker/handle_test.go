@@ -76,6 +76,7 @@ func TestComingBackIsAskedForAgain(t *testing.T) {
 		return c
 	}
 	a.wantCode("attach from elsewhere", back("POST", s.target("attach"), flooder), "unauthorized")
+	a.wantCode("watch from elsewhere", back("POST", s.target("watch"), flooder), "unauthorized")
 	a.wantCode("kill from elsewhere", back("DELETE", "/v1/sessions/"+s.id, flooder), "unauthorized")
 	if r := a.wantCode("list from elsewhere", back("GET", "/v1/sessions", flooder), ""); strings.Contains(string(r.Body), s.id) {
 		t.Error("the session is listed elsewhere")

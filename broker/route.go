@@ -13,6 +13,7 @@ type action uint8
 const (
 	actOpen action = iota + 1
 	actAttach
+	actWatch
 	actStream
 	actStdin
 	actControl
@@ -87,6 +88,8 @@ func sessionRoute(id, verb string) (route, string) {
 	switch verb {
 	case "attach":
 		return route{action: actAttach, name: id, body: maxControlBody}, "POST"
+	case "watch":
+		return route{action: actWatch, name: id, body: maxControlBody}, "POST"
 	case "stream":
 		return route{action: actStream, name: id}, "GET"
 	case "stdin":

@@ -60,7 +60,7 @@ func (b *Broker) stream(s *shell.Session, call *shell.Call, who *caller, key jwt
 	return b.streamReply(s, st, who, key)
 }
 
-func (b *Broker) streamReply(s *shell.Session, st *shell.Stream, who *caller, key jwtauth.PublicKey) (*shell.Reply, error) {
+func (b *Broker) streamReply(s *shell.Session, st viewer, who *caller, key jwtauth.PublicKey) (*shell.Reply, error) {
 	first, err := b.sessionFrame(s, st, who, key)
 	if err != nil {
 		st.Close()
@@ -172,7 +172,7 @@ func (b *Broker) kill(ctx context.Context, call *shell.Call, who *caller, id str
 }
 
 // sessionFrame proves to the client which agent answers and to which token.
-func (b *Broker) sessionFrame(s *shell.Session, st *shell.Stream, who *caller, key jwtauth.PublicKey) (shell.Frame, error) {
+func (b *Broker) sessionFrame(s *shell.Session, st viewer, who *caller, key jwtauth.PublicKey) (shell.Frame, error) {
 	g := s.Grant()
 	token, next, err := b.hostToken(s, who, key)
 	if err != nil {

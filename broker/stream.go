@@ -9,11 +9,26 @@ import (
 	"shellagent/shell"
 )
 
+// viewer is somebody's view of a session: the client's, or a watcher's.
+type viewer interface {
+	// From is the output offset at which it began.
+	From() uint64
+	// Next, OnEnd and Close are as [shell.Stream]'s.
+	Next(ctx context.Context, buf []byte) (shell.Frame, error)
+	OnEnd(f func())
+	Close()
+}
+
+var (
+	_ viewer = (*shell.Stream)(nil)
+	_ viewer = (*shell.Watcher)(nil)
+)
+
 // frameReader yields a session's stream in the binary encoding: the session
 // frame first, then what the stream has, a whole frame per Read where p has
 // room for it.
 type frameReader struct {
-	stream *shell.Stream
+	stream viewer
 	ctx    context.Context
 	cancel context.CancelFunc
 	rest   []byte // encoded, not yet read
@@ -24,7 +39,7 @@ type frameReader struct {
 // header would cost more than its data.
 const frameRoom = shell.FrameHeaderSize + 512
 
-func newFrameReader(first shell.Frame, st *shell.Stream) *frameReader {
+func newFrameReader(first shell.Frame, st viewer) *frameReader {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &frameReader{stream: st, ctx: ctx, cancel: cancel, rest: shell.AppendFrame(nil, first)}
 }

@@ -152,3 +152,40 @@ func TestASuspendedClientComesBack(t *testing.T) {
 	s.line("echo code=$?")
 	s.see("code=6")
 }
+
+func TestWatch(t *testing.T) {
+	need(t, "vim")
+	h := startHost(t, nil)
+	user := shellScreen(t, h)
+	user.remotePrompt()
+	user.line("clear; echo shown be''fore")
+	user.see("shown before")
+
+	watcher := newScreen(t, h, "env", "PS1=local$ ", "sh")
+	watcher.see("local$")
+	watcher.line(agentBin + " watch -c " + h.client + " myhost")
+	watcher.see("shown before")
+	user.see("this session is watched from 127.0.0.1")
+
+	user.line("clear; echo shown la''ter")
+	watcher.see("shown later")
+	// Whoever watches types nothing, and leaves without a trace in the session.
+	watcher.tmux("send-keys", "-l", "echo typed by nobo''dy")
+	watcher.keys("Enter")
+	user.line("clear; vim -u NONE -N")
+	watcher.see("~\n~\n~")
+	watcher.keys("q")
+	watcher.see("local$")
+	watcher.line("echo code=$?; stty -a | grep -o ' echo ' | head -1")
+	watcher.see("code=0")
+	watcher.see(" echo")
+	user.see("nobody watches this session any more")
+	user.tmux("send-keys", "-l", ":q!")
+	user.keys("Enter")
+	user.see("remote$")
+	if text := user.text(); strings.Contains(text, "typed by nobody") {
+		t.Errorf("a watcher typed:\n%s", text)
+	}
+	user.line("exit 3")
+	user.see("local$")
+}

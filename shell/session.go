@@ -85,6 +85,7 @@ type Session struct {
 	awaited      bool // a client has 25 s to come, whatever linger says
 	warned       int  // of durationWarnings
 	notices      [][]byte
+	watchers     int
 
 	reason   string // why the agent hung up
 	exit     Exit

@@ -30,11 +30,9 @@ agent's owner allows longer.`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: completeTarget(s, r),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			prefix := ""
-			if len(args) == 2 {
-				if prefix = args[1]; len(prefix) < minPrefix {
-					return misuse("session %q: give at least %d characters of its id", prefix, minPrefix)
-				}
+			prefix, err := optionalID(args)
+			if err != nil {
+				return err
 			}
 			defer catchBrokenPipe()()
 			ctx, stop := untilSignal(cmd.Context())
@@ -46,13 +44,24 @@ agent's owner allows longer.`,
 	return c
 }
 
+// optionalID is the start of an id after a target, or "".
+func optionalID(args []string) (string, error) {
+	if len(args) < 2 {
+		return "", nil
+	}
+	if len(args[1]) < minPrefix {
+		return "", misuse("session %q: give at least %d characters of its id", args[1], minPrefix)
+	}
+	return args[1], nil
+}
+
 func (s *surroundings) attach(ctx context.Context, r *reach, target, prefix string) error {
 	all, done, err := s.sessions(ctx, r, target)
 	if err != nil {
 		return err
 	}
 	defer done()
-	one, err := toAttach(all, prefix)
+	one, err := pick(all, prefix, isDetached)
 	if err != nil {
 		return failWith(codeLocal, err)
 	}
@@ -72,23 +81,23 @@ func (s *surroundings) attach(ctx context.Context, r *reach, target, prefix stri
 	return s.show(ctx, session, target, local, local.Size())
 }
 
-// toAttach is the session with an id that starts so, or the one that is meant
-// when none is named.
-func toAttach(all []owned, prefix string) (owned, error) {
+// pick is the session with an id that starts so. When none is named it is the
+// one that is meant: the only one that is preferred, else that runs, else that
+// there is, which is still asked how it ended.
+func pick(all []owned, prefix string, preferred func(owned) bool) (owned, error) {
 	if prefix != "" {
 		return find(all, prefix)
 	}
-	var waiting, running []owned
+	var first, running []owned
 	for _, one := range all {
-		if !one.Attached && !one.Ended {
-			waiting = append(waiting, one)
+		if !one.Ended && preferred(one) {
+			first = append(first, one)
 		}
 		if !one.Ended {
 			running = append(running, one)
 		}
 	}
-	// An ended one is still asked how it ended.
-	for _, some := range [][]owned{waiting, running, all} {
+	for _, some := range [][]owned{first, running, all} {
 		if len(some) == 1 {
 			return some[0], nil
 		}
@@ -98,6 +107,9 @@ func toAttach(all []owned, prefix string) (owned, error) {
 	}
 	return owned{}, errors.New(`which session? give the start of its id ("sessions" lists them)`)
 }
+
+func isDetached(one owned) bool { return !one.Attached }
+func isAttached(one owned) bool { return one.Attached }
 
 func summaries(all []owned) []shell.SessionSummary {
 	list := make([]shell.SessionSummary, 0, len(all))

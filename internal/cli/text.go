@@ -227,6 +227,13 @@ const (
 	takenOver   = "another client has taken this session over"
 )
 
+// What is said to somebody who watches a session.
+const (
+	watching  = "watching %s; q leaves"
+	skipped   = "%d bytes of output were skipped"
+	watchOver = "the session ended with %d"
+)
+
 // lost explains the end of a connection that could not be had again.
 func lost(target string, linger time.Duration, e *shellhttp.LostError) error {
 	if e.Gone {

@@ -34,9 +34,28 @@ func (b *testBroker) attach(id string, token *jwtauth.Token) (*shell.Reply, erro
 	return b.streamReply(c, token, st)
 }
 
-func (b *testBroker) streamReply(c *testClient, token *jwtauth.Token, st *shell.Stream) (*shell.Reply, error) {
+func (b *testBroker) watch(id string, token *jwtauth.Token) (*shell.Reply, error) {
+	s := b.registry.ByID(id)
+	if s == nil {
+		return nil, shell.Deny(shell.ReasonSessionUnknown, nil)
+	}
+	w, err := s.Watch(netip.MustParseAddr("192.0.2.9"))
+	if err != nil {
+		return nil, err
+	}
+	return b.streamReply(&testClient{key: token.Claims.Session, session: s}, token, w)
+}
+
+// view is what a client or a watcher has of a session.
+type view interface {
+	From() uint64
+	Next(context.Context, []byte) (shell.Frame, error)
+	Close()
+}
+
+func (b *testBroker) streamReply(c *testClient, token *jwtauth.Token, st view) (*shell.Reply, error) {
 	data, err := json.Marshal(shell.SessionInfo{
-		ID: c.session.ID(), Token: b.hostToken(c.key, c.session.ID(), token), From: st.From(), Stdin: st.StdinNext(),
+		ID: c.session.ID(), Token: b.hostToken(c.key, c.session.ID(), token), From: st.From(), Stdin: c.session.StdinNext(),
 		Terminal: c.session.Request().Terminal != nil, Source: "test", User: "tester", Host: "here", Linger: b.linger.Milliseconds(),
 	})
 	if err != nil {
@@ -68,7 +87,7 @@ func jsonReply(v any) (*shell.Reply, error) {
 
 // testStream is a session's stream in the binary encoding.
 type testStream struct {
-	st     *shell.Stream
+	st     view
 	ctx    context.Context
 	cancel context.CancelFunc
 	rest   []byte

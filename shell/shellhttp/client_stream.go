@@ -32,6 +32,7 @@ var (
 type stream struct {
 	info  shell.SessionInfo
 	end   uint64       // offset after the last frame that was read
+	gaps  bool         // output may be skipped: a watcher's
 	local *net.TCPAddr // this side's address of the connection, nil when not known
 	times clientTimes
 
@@ -168,6 +169,7 @@ func (s *stream) check(f shell.Frame) error {
 	switch {
 	case f.Type == shell.FrameSession:
 		return fmt.Errorf("%w: a second session event at offset %d", ErrStream, f.End)
+	case f.Type == shell.FrameGap && s.gaps && f.End > s.end:
 	case f.Type == shell.FrameGap:
 		return fmt.Errorf("%w: output up to offset %d was skipped", ErrStream, f.End)
 	case f.End < want:

@@ -1,0 +1,23 @@
+package broker
+
+import (
+	"context"
+
+	"shellagent/shell"
+)
+
+// watch lets a session's owner look on at it from another terminal. Nobody
+// else may: what a screen shows is as much as a shell. The token's session key
+// proves the answer, and is good for nothing else.
+func (b *Broker) watch(ctx context.Context, call *shell.Call, who *caller, id string) (*shell.Reply, error) {
+	l, err := b.owned(ctx, call, who, id)
+	if err != nil {
+		return nil, err
+	}
+	w, err := l.session.Watch(call.Remote.Addr())
+	if err != nil {
+		return nil, err
+	}
+	b.logger(l.session).Info("session watched", "remote", call.Remote)
+	return b.streamReply(l.session, w, who, who.token.Claims.Session)
+}

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"shellagent/internal/terminal"
+	"shellagent/shell"
+	"shellagent/shell/shellhttp"
+)
+
+func watchCommand(s *surroundings) *cobra.Command {
+	r := &reach{}
+	c := &cobra.Command{
+		Use:   "watch TARGET [ID]",
+		Short: "Look on at a session of yours on a target",
+		Long: `Look on at a session without a part in it: nothing can be typed, and it is not
+slowed; where it is too quick for this side, output is left out and that is said.
+Whoever has the session is told that it is watched.
+
+An ID is what "sessions" lists, or the start of it (4 characters or more);
+without one it is the only session that a client is attached to, or the only one. A session can be watched with the
+key that opened it, and with no other. Leave with q or Ctrl-C.
+
+The exit code is 0 when the session ended or you left, 1 when there is no such
+session, and 255 when the connection failed or the agent refused.`,
+		Example:           `  agent watch myhost 3kGx`,
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: completeTarget(s, r),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			prefix, err := optionalID(args)
+			if err != nil {
+				return err
+			}
+			defer catchBrokenPipe()()
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			return s.watch(ctx, r, args[0], prefix)
+		},
+	}
+	r.register(c)
+	return c
+}
+
+func (s *surroundings) watch(ctx context.Context, r *reach, target, prefix string) error {
+	all, done, err := s.sessions(ctx, r, target)
+	if err != nil {
+		return err
+	}
+	defer done()
+	one, err := pick(all, prefix, isAttached)
+	if err != nil {
+		return failWith(codeLocal, err)
+	}
+	w, err := one.client.Watch(ctx, one.ID)
+	if err == nil {
+		defer w.Close()
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		if local, notTerminal := terminal.Open(s.stdin, s.stdout); notTerminal == nil {
+			defer s.untilKey(local, func() { cancel(errLeft) })()
+		}
+		s.ui.note(watching, one.ID)
+		err = s.copyWatched(ctx, w)
+	}
+	if errors.Is(err, errLeft) || errors.Is(err, io.EOF) {
+		return Exit(0)
+	}
+	var write *outputError
+	if errors.As(err, &write) && isBrokenPipe(err) {
+		return exitPipe
+	}
+	if exit, ok := exitOf(ctx); ok {
+		return exit
+	}
+	return failWith(codeTransport, err)
+}
+
+// copyWatched shows what a session shows, until an error: io.EOF when it ended.
+func (s *surroundings) copyWatched(ctx context.Context, w *shellhttp.Watch) error {
+	last := w.Info().From
+	for {
+		f, err := w.Next(ctx)
+		if err != nil {
+			return err
+		}
+		switch f.Type {
+		case shell.FrameStdout, shell.FrameStderr:
+			if _, err := s.stdout.Write(f.Data); err != nil {
+				return &outputError{err}
+			}
+		case shell.FrameGap:
+			s.ui.note(skipped, f.End-last)
+		case shell.FrameExit:
+			var exit shell.Exit
+			if json.Unmarshal(f.Data, &exit) == nil {
+				s.ui.note(watchOver, exit.Code)
+			}
+		}
+		last = f.End
+	}
+}
+
+// untilKey makes the terminal raw, so that what the session asks of it is not
+// answered into a shell, and calls leave when a key asks for that. The function
+// it returns undoes all of it.
+func (s *surroundings) untilKey(t *terminal.Terminal, leave func()) (undo func()) {
+	s.ui.rawWhen(t.IsRaw)
+	if err := t.Raw(); err != nil {
+		s.ui.warn("cannot take the terminal: %v", err)
+		return func() {}
+	}
+	input := t.Input()
+	t.Go(func() {
+		key := make([]byte, 64)
+		for {
+			n, err := input.Read(key)
+			if err != nil {
+				return
+			}
+			// More than one at once is an answer of the terminal, or a paste.
+			if n == 1 && (key[0] == 'q' || key[0] == 'C'-64) {
+				leave()
+			}
+		}
+	})
+	return func() {
+		input.Close()
+		t.Restore()
+	}
+}
