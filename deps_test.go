@@ -53,7 +53,7 @@ var mayImport = []wall{
 	{"internal/door", nil, "the operator's requests and answers, not what becomes of them"},
 	{"internal/sandbox", nil, "it takes rights away and gives none"},
 	{"internal/front", []string{"broker", "shell", "shell/shellhttp", "internal/sandbox"}, "the process without privileges: HTTP on one side, calls on the other"},
-	{"internal/agent", []string{"account", "broker", "config", "jwtauth", "metrics", "shell", "shell/process", "sources", "internal/cli", "internal/door", "internal/front", "internal/handover", "internal/listen"}, "it puts the agent together"},
+	{"internal/agent", []string{"account", "broker", "config", "jwtauth", "metrics", "shell", "shell/process", "sources", "internal/cli", "internal/door", "internal/front", "internal/handover", "internal/listen", "internal/terminal"}, "it puts the agent together"},
 	{"cmd/cli", []string{"internal/cli"}, "the client for laptops links no server code"},
 	{"cmd/agent", []string{"..."}, "the binary that is everything"},
 	{"examples/...", []string{"..."}, "examples are linked by no binary"},
