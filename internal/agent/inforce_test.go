@@ -320,3 +320,29 @@ func userName(t *testing.T) string {
 	}
 	return me.Username
 }
+
+// Another program knows nothing to go back to, so none takes over in a trial.
+func TestNoUpgradeDuringATrial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, "debug")
+		if err := d.onTrial(); err != nil {
+			t.Error(err)
+		}
+		d.write("debug", "more")
+		d.ask(time.Minute)
+		if _, err := d.hold(); err == nil || d.onTrial() == nil {
+			t.Error("the trial is not minded")
+		}
+		<-time.After(2 * time.Minute)
+		synctest.Wait()
+		release, err := d.hold()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.mu.TryLock() {
+			t.Error("the configuration may be read again meanwhile")
+		}
+		release()
+		d.reload(aSignal)
+	})
+}

@@ -170,6 +170,7 @@ func (s successor) run(ctx context.Context, stdin *os.File, args ...string) ([]b
 	said := make(chan []byte, 1)
 	go func() { said <- last(errs, maxProbeErr) }()
 	answer, _ := io.ReadAll(io.LimitReader(out, maxAnswer))
+	out.Close() // who prints more than that is no agent
 	complaint := <-said
 	state, err := child.Wait()
 	stop()
