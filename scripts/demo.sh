@@ -4,7 +4,7 @@
 set -eu
 
 agent=${1:-bin/agent}
-dir=$(mktemp -d "${TMPDIR:-/tmp}/shellagent-demo.XXXXXX")
+dir=$(mktemp -d)
 pid=
 finish() {
 	status=$?
