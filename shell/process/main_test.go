@@ -24,6 +24,11 @@ func TestMain(m *testing.M) {
 	if play := parts[os.Getenv(part)]; play != nil {
 		os.Exit(play())
 	}
+	// As the agent does it: the tests may have been started by nohup, too.
+	if err := ResetSignals(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	removeAccount()
 	if code == 0 {
