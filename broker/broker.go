@@ -77,6 +77,8 @@ type Broker struct {
 	mu      sync.Mutex
 	clients map[string]*client // by thumbprint of the session key
 	lives   map[string]*live   // by session id
+	// vouchedKeys are those of live sessions that a verify command let in.
+	vouchedKeys map[string]vouchedKey
 }
 
 // client is one holder of a session key.
@@ -106,7 +108,8 @@ func New(c Config) (*Broker, error) {
 		guard: c.Guard, sessions: c.Registry, start: c.Start,
 		hostname: c.Host, confirms: c.Confirm, observer: c.Observer, log: c.Log, now: c.Now,
 		turns:   NewTurns(runtime.GOMAXPROCS(0)+1, 1),
-		clients: make(map[string]*client), lives: make(map[string]*live), again: make(chan struct{}, 1),
+		clients: make(map[string]*client), lives: make(map[string]*live),
+		vouchedKeys: make(map[string]vouchedKey), again: make(chan struct{}, 1),
 	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)

@@ -96,6 +96,7 @@ func (b *Broker) admit(s *shell.Session, ask sources.Request, used *sources.Poli
 	l := &live{session: s, request: ask, uid: s.Grant().Credential.UID, kids: []string{kid}}
 	b.mu.Lock()
 	b.lives[s.ID()] = l
+	b.remember(l)
 	b.clients[kid] = &client{key: key, session: s, host: host}
 	b.mu.Unlock()
 	// A policy that came into force since then has not seen this session.
@@ -113,6 +114,7 @@ func (b *Broker) forget(id string) {
 		return
 	}
 	delete(b.lives, id)
+	b.unremember(l)
 	for _, kid := range l.kids {
 		delete(b.clients, kid)
 	}

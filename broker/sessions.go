@@ -5,9 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"shellagent/internal/failpoint"
 	"shellagent/jwtauth"
 	"shellagent/shell"
-	"shellagent/sources"
 )
 
 // stdin hands input to the session's program.
@@ -17,7 +17,9 @@ func (b *Broker) stdin(ctx context.Context, who *caller, body []byte, began time
 		return nil, shell.Deny(shell.ReasonBody, err)
 	}
 	s := who.client.session
+	failpoint.Hit(failpoint.InputVerified, "")
 	next, err := s.Stdin(ctx, who.kid, in)
+	failpoint.Hit(failpoint.InputHeld, "")
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +41,10 @@ func (b *Broker) control(ctx context.Context, who *caller, body []byte) (*shell.
 		return nil, &shell.Denied{Reason: shell.ReasonBody, Err: err, Public: "the control request is not valid: " + err.Error()}
 	}
 	s := who.client.session
-	if err := s.Control(ctx, who.kid, req); err != nil {
+	failpoint.Hit(failpoint.AckVerified, "")
+	err := s.Control(ctx, who.kid, req)
+	failpoint.Hit(failpoint.AckTaken, "")
+	if err != nil {
 		return nil, err
 	}
 	return &shell.Reply{Status: 200, Body: appendNext(nil, s.StdinNext())}, nil
@@ -109,55 +114,6 @@ func (b *Broker) attach(ctx context.Context, call *shell.Call, who *caller, id s
 // maxKids bounds the session keys of one session that are still told that
 // another client has taken it over.
 const maxKids = 8
-
-// owned finds a session of the caller's own that policy lets them come back to.
-// Somebody else's looks like none.
-func (b *Broker) owned(ctx context.Context, call *shell.Call, who *caller, id string) (*live, error) {
-	b.mu.Lock()
-	l, ok := b.lives[id]
-	b.mu.Unlock()
-	if !ok {
-		return nil, shell.Deny(shell.ReasonSessionUnknown, nil)
-	}
-	if l.session.Grant().Key != who.kid {
-		return nil, shell.Deny(shell.ReasonSessionOwner, errors.New("the session was opened with another key"))
-	}
-	return l, b.comesBack(ctx, call, who, l)
-}
-
-// comesBack asks policy about a key that comes back to a session of its own:
-// where it may come from and until when holds for that as well. A host that
-// does not answer keeps nobody from their session.
-func (b *Broker) comesBack(ctx context.Context, call *shell.Call, who *caller, l *live) error {
-	ask := l.request
-	ask.Claims, ask.Remote, ask.Now = who.token.Claims.Map, call.Remote.Addr(), b.now()
-	_, err := who.policy.Decide(ctx, ask)
-	if errors.Is(err, sources.ErrUndecided) {
-		return nil
-	}
-	return err
-}
-
-// list answers with the caller's own sessions, those that they could attach to.
-func (b *Broker) list(ctx context.Context, call *shell.Call, who *caller) (*shell.Reply, error) {
-	found := b.sessions.List(func(s *shell.Session) bool {
-		if s.Grant().Key != who.kid {
-			return false
-		}
-		b.mu.Lock()
-		l, ok := b.lives[s.ID()]
-		b.mu.Unlock()
-		return ok && b.comesBack(ctx, call, who, l) == nil
-	})
-	out := struct {
-		Version  int                    `json:"version"`
-		Sessions []shell.SessionSummary `json:"sessions"`
-	}{Version: 1, Sessions: make([]shell.SessionSummary, 0, len(found))}
-	for _, s := range found {
-		out.Sessions = append(out.Sessions, s.Summary())
-	}
-	return answer(out)
-}
 
 // kill ends one of the caller's own sessions.
 func (b *Broker) kill(ctx context.Context, call *shell.Call, who *caller, id string) (*shell.Reply, error) {

@@ -184,4 +184,5 @@ func (b *Broker) know(session *shell.Session, s *SessionState, r restored) {
 		l.kids = append(l.kids, key.Thumbprint())
 	}
 	b.lives[s.Session.Opening.ID] = l
+	b.remember(l)
 }

@@ -24,6 +24,8 @@ type caller struct {
 	source string
 	// vouched is what a verify command said of a key that is not listed for source.
 	vouched *sources.Voucher
+	// again is what verify commands said of a key that comes back, by source.
+	again map[string]vouchedAgain
 }
 
 // bodies are kept for stdin requests: most are a keystroke, and a bulk upload
@@ -55,10 +57,10 @@ func (b *Broker) verifySignature(ctx context.Context, call *shell.Call, u jwtaut
 	case who.vouched != nil:
 		who.key = who.vouched.Key
 	case u.Type == jwtauth.TypeIdentity:
-		key, ok := who.policy.Key(u.Kid)
+		key, ok := b.identityKey(who.policy, u.Kid)
 		if !ok {
 			jwtauth.VerifyDummy(u)
-			return shell.Deny(shell.ReasonUnknownKey, fmt.Errorf("no entry has the key %s", u.Kid))
+			return shell.Deny(shell.ReasonUnknownKey, fmt.Errorf("no entry and no live session has the key %s", u.Kid))
 		}
 		who.key = key
 	default:

@@ -10,6 +10,7 @@ import (
 
 	"shellagent/jwtauth"
 	"shellagent/shell"
+	"shellagent/sources"
 )
 
 // vouch asks the verify commands of a source about a key that is not listed for
@@ -25,7 +26,7 @@ func (b *Broker) vouch(ctx context.Context, call *shell.Call, u jwtauth.Unverifi
 	who.source = r.name
 	remote := call.Remote.Addr()
 	if !b.askers.enter(remote) {
-		return shell.Deny(shell.ReasonRateLimited, errors.New("too many keys wait to be asked about"))
+		return errAskers
 	}
 	defer b.askers.leave(remote)
 	if err := b.turns.Take(ctx, remote, false); err != nil {
@@ -36,15 +37,25 @@ func (b *Broker) vouch(ctx context.Context, call *shell.Call, u jwtauth.Unverifi
 	if err != nil {
 		return err
 	}
+	who.vouched, err = b.askCommands(ctx, call, who, r.name)
+	return err
+}
+
+// askCommands asks the verify commands of a source about the caller's key, in
+// the turn of the address that the call is from.
+func (b *Broker) askCommands(ctx context.Context, call *shell.Call, who *caller, source string) (*sources.Voucher, error) {
+	remote := call.Remote.Addr()
 	waiting, cancel := context.WithTimeout(ctx, maxAskingWait)
 	defer cancel()
 	if err := b.asking.Take(waiting, remote, false); err != nil {
-		return shell.Deny(shell.ReasonUnavailable, err)
+		return nil, shell.Deny(shell.ReasonUnavailable, err)
 	}
 	defer b.asking.Done()
-	who.vouched, err = who.policy.UnknownKey(ctx, r.name, call.Token, u.Kid, remote)
-	return err
+	return who.policy.UnknownKey(ctx, source, call.Token, who.kid, remote)
 }
+
+// errAskers refuses what would have to be asked about beyond the bounds.
+var errAskers = shell.Deny(shell.ReasonRateLimited, errors.New("too many keys wait to be asked about"))
 
 // Bounds of the keys that are asked about. Addresses take turns, and one of
 // them cannot fill the room of all calls with what waits.

@@ -8,7 +8,8 @@
 // global verifyKeys or verifyKeysDir list it and its entry names no sources or
 // names this one. Global keys are good for every source and a source's keys for
 // that source alone, as in Etcha. Where no list has the key, the source's
-// verifyCommands and then the global ones may vouch for it.
+// verifyCommands and then the global ones may vouch for it. They are asked again
+// when such a key comes back to a session of its own.
 //
 // An empty list lets nobody in: without any key a source opens to nobody, and a
 // source whose own verifyKeys are written as [] opens to no listed key, not even
