@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"shellagent/internal/failpoint"
 )
 
 // child is a process that was started by a thread of its own.
@@ -96,7 +98,7 @@ func startFront(cfg *FrontConfig, stderr *os.File, inherited []*os.File) (*child
 	defer null.Close()
 	c, err := startChild(cfg.Program[0], cfg.Program[1:], &os.ProcAttr{
 		Dir:   "/",
-		Env:   cfg.Env,
+		Env:   append(cfg.Env, failpoint.Environ()...),
 		Files: append([]*os.File{null, null, stderr}, inherited...),
 		Sys: &syscall.SysProcAttr{
 			Credential: cfg.Credential,

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 
+	"shellagent/internal/failpoint"
 	"shellagent/shell"
 )
 
@@ -73,6 +74,7 @@ func (r *frameReader) fill(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	failpoint.Hit(failpoint.FrameTaken, "")
 	if len(f.Data) > len(p)-shell.FrameHeaderSize {
 		r.rest = shell.AppendFrame(nil, f)
 		n := copy(p, r.rest)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"shellagent/internal/failpoint"
 )
 
 const (
@@ -145,7 +147,9 @@ func (s *Session) feedInput() {
 	for !s.ended {
 		if p := in.front(); len(p) > 0 {
 			s.mu.Unlock()
+			failpoint.Hit(failpoint.InputQueued, "")
 			n, err := w.Write(p)
+			failpoint.Hit(failpoint.InputWritten, "")
 			s.mu.Lock()
 			if in.pop(n); errors.Is(err, ErrSuspended) {
 				break

@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
+	"shellagent/internal/failpoint"
 )
 
 const (
@@ -62,8 +64,10 @@ func (s *Session) read(t FrameType, r io.Reader) {
 			return
 		}
 		n, err := r.Read(room)
+		failpoint.Hit(failpoint.OutputRead, "")
 		s.sawOutput()
 		s.backlog.Commit(n)
+		failpoint.Hit(failpoint.OutputKept, "")
 		if err != nil {
 			return
 		}
@@ -95,7 +99,9 @@ func (s *Session) sawOutput() { s.lastOutput.Store(int64(time.Since(s.started)))
 func (s *Session) run(outputs <-chan struct{}) {
 	exit := s.program.Wait()
 	s.drain(outputs)
+	failpoint.Hit(failpoint.ProgramEnded, "")
 	s.end(exit)
+	failpoint.Hit(failpoint.ExitKept, "")
 	s.release()
 }
 

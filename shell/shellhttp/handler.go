@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"shellagent/internal/failpoint"
 	"shellagent/shell"
 )
 
@@ -107,7 +108,9 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, target string, re
 		total: h.bodyTime, step: h.bodyProgress,
 	}
 	call.Body = b
+	failpoint.Hit(failpoint.RequestReceived, target)
 	reply, err := h.cfg.Caller.Call(r.Context(), call)
+	failpoint.Hit(failpoint.ReplyReceived, target)
 	unread := b.finish()
 	switch {
 	case b.late:

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"shellagent/internal/failpoint"
 )
 
 const (
@@ -82,10 +84,12 @@ func (c *clientWriter) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	failpoint.Hit(failpoint.FramesReceived, "")
 	return c.w.Write(p)
 }
 
 func (c *clientWriter) Flush() error {
+	failpoint.Hit(failpoint.FramesWritten, "")
 	err := c.rc.Flush()
 	if c.disarm && err == nil {
 		c.until = time.Time{}
