@@ -44,6 +44,7 @@ var mayImport = []wall{
 	{"targets", []string{"jwtauth", "jwtauth/command", "config"}, "the client's side knows no sessions and no server"},
 	{"broker", []string{"jwtauth", "shell", "shell/process", "shell/shellhttp", "sources"}, "it verifies, decides and acts; files and commands are cmd/agent's"},
 	{"metrics", []string{"shell"}, "it counts events and decides nothing"},
+	{"metrics/scrape", nil, "it serves a text: only the front, which holds nothing, may parse HTTP for it"},
 	{"internal/version", nil, "what the linker fills in"},
 	{"internal/failpoint", nil, "names of moments, and nothing else without its build tag"},
 	{"internal/terminal", []string{"shell"}, "the person's terminal, for the client"},
@@ -53,7 +54,7 @@ var mayImport = []wall{
 	{"internal/handover", nil, "the form of what crosses an upgrade, not what it says"},
 	{"internal/door", nil, "the operator's requests and answers, not what becomes of them"},
 	{"internal/sandbox", nil, "it takes rights away and gives none"},
-	{"internal/front", []string{"broker", "shell", "shell/shellhttp", "internal/sandbox"}, "the process without privileges: HTTP on one side, calls on the other"},
+	{"internal/front", []string{"broker", "shell", "shell/shellhttp", "metrics/scrape", "internal/sandbox"}, "the process without privileges: HTTP on one side, calls on the other"},
 	{"internal/agent", []string{"account", "broker", "config", "jwtauth", "metrics", "shell", "shell/process", "sources", "internal/cli", "internal/door", "internal/front", "internal/handover", "internal/listen", "internal/terminal"}, "it puts the agent together"},
 	{"cmd/cli", []string{"internal/cli"}, "the client for laptops links no server code"},
 	{"cmd/agent", []string{"..."}, "the binary that is everything"},
@@ -69,7 +70,7 @@ var importedByAll = []string{"internal/version", "internal/failpoint"}
 // may import what they like.
 var onlyIn = []wall{
 	{"os/exec", []string{"shell/process", "account", "jwtauth/command", "examples/..."}, "who can start programs is what there is to audit"},
-	{"net/http/...", []string{"shell/shellhttp", "metrics", "examples/..."}, "HTTP is parsed by the front and the metrics listener, nowhere else"},
+	{"net/http/...", []string{"shell/shellhttp", "metrics/scrape", "examples/..."}, "HTTP is parsed by the front, nowhere else"},
 	{"net/http/pprof", nil, "it registers itself on the default mux"},
 	{"expvar", nil, "it registers itself on the default mux"},
 	{"log", nil, "logs are structured: log/slog"},
@@ -93,7 +94,7 @@ var notLinked = []struct {
 }{
 	{
 		"cmd/cli", []string{
-			module + "/broker", module + "/sources", module + "/account", module + "/metrics", module + "/shell/process",
+			module + "/broker", module + "/sources", module + "/account", module + "/metrics/...", module + "/shell/process",
 			"github.com/prometheus/...", "github.com/expr-lang/...", "github.com/creack/...", "github.com/elastic/...",
 			"github.com/landlock-lsm/...", "github.com/fsnotify/...", "github.com/coreos/...",
 		}, "a laptop has no use for server code",
@@ -218,6 +219,9 @@ func TestImportRulesBite(t *testing.T) {
 		{"targets", module + "/internal/version", false},
 		{"shell", module + "/internal/failpoint", false},
 		{"metrics", "log", true},
+		{"metrics", "net/http", true},
+		{"internal/agent", module + "/metrics", false},
+		{"internal/agent", module + "/metrics/scrape", true},
 		{"metrics", "log/slog", false},
 		{"brand/new", module + "/shell", true},
 	} {

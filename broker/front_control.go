@@ -52,6 +52,9 @@ type Setup struct {
 	NoFile uint64 `json:"noFile"`
 	// Listeners is how many listening sockets the front inherits. [Front] sets it.
 	Listeners int `json:"listeners"`
+	// Metrics says that one more socket, after the listeners, is for scrapes of
+	// the metrics. [Front] sets it.
+	Metrics bool `json:"metrics"`
 	// Certificate says that a certificate will be sent, and that the front
 	// must not ask for a leaf. [Front] sets it.
 	Certificate bool `json:"certificate"`

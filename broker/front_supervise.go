@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -28,6 +29,11 @@ type FrontConfig struct {
 	// Handler answers the front's calls. A panic in it is logged and answered
 	// as an internal error.
 	Handler Handler
+	// Metrics is the socket on which the front serves what MetricsText returns,
+	// at most 16 MiB of it, over HTTP without TLS or credentials. It is kept open
+	// as Listeners are. Nil serves no metrics.
+	Metrics     *net.TCPListener
+	MetricsText func(context.Context) ([]byte, error)
 	// Setup is what the front is told; see there.
 	Setup Setup
 	// Certificate is the TLS certificate. When it is nil, leaves for keys that
@@ -61,7 +67,7 @@ type FrontConfig struct {
 // and can at most cost the front its own connections or its life.
 type Front struct {
 	cfg       FrontConfig
-	listeners []*os.File
+	listeners []*os.File    // and the one for metrics last, if there is one
 	conns     chan struct{} // holds one element per connection
 	serving   sync.WaitGroup
 	pid       atomic.Int64
@@ -80,13 +86,20 @@ func NewFront(cfg FrontConfig) (*Front, error) {
 	if cfg.Handler == nil || len(cfg.Listeners) == 0 || cfg.Certificate == nil && cfg.SignLeaf == nil {
 		return nil, errors.New("front: handler, listeners and a certificate or a signer are required")
 	}
+	if (cfg.Metrics == nil) != (cfg.MetricsText == nil) {
+		return nil, errors.New("front: a socket for metrics and their text go together")
+	}
 	setDefaults(&cfg)
-	cfg.Handler = guarded{cfg.Handler, cfg.Log}
+	cfg.Handler = guarded{newTelling(cfg.Handler, cfg.MetricsText, cfg.Log), cfg.Log}
 	f := &Front{
 		cfg: cfg, conns: make(chan struct{}, cfg.MaxConns), changed: make(chan struct{}, 1), pauses: make(chan pause),
 		agent: cfg.Setup.Agent, certificate: cfg.Certificate,
 	}
-	for _, l := range cfg.Listeners {
+	sockets := cfg.Listeners
+	if cfg.Metrics != nil {
+		sockets = append(slices.Clone(sockets), cfg.Metrics)
+	}
+	for _, l := range sockets {
 		file, err := l.File()
 		if err != nil {
 			f.closeListeners()
@@ -173,7 +186,8 @@ func (f *Front) setupMessages() ([][]byte, error) {
 	defer f.mu.Unlock()
 	f.renew = false // a new front asks by itself
 	s := f.cfg.Setup
-	s.Agent, s.Listeners, s.Certificate = f.agent, len(f.listeners), f.certificate != nil
+	s.Agent, s.Certificate = f.agent, f.certificate != nil
+	s.Listeners, s.Metrics = len(f.cfg.Listeners), f.cfg.Metrics != nil
 	setup, err := setupMessage(s)
 	if err != nil || f.certificate == nil {
 		return [][]byte{setup}, err

@@ -1,5 +1,5 @@
-// Package metrics counts what the broker does, in the Prometheus text format,
-// and serves the counts on a listener of their own.
+// Package metrics counts what the broker does, and tells the counts in the
+// Prometheus text format. Package scrape serves that text.
 //
 // [Metrics] is one of the broker's observers. Everything it exports begins with
 // shellagent_, except for the usual go_ and process_ metrics of the broker:
@@ -15,7 +15,8 @@
 //	session_bytes_total{source,subject,direction}       counter: input accepted, output handed to clients
 //	open_duration_seconds                               histogram: from the call to the program's start
 //	stdin_duration_seconds                              histogram: from the call to the program's queue
-//	refusals_total{reason}                              counter: refused requests, by the reasons of the shell package
+//	refusals_total{reason}                              counter: refused requests, by the reasons of the shell package,
+//	                                                    but for what comes too late for its own session
 //	config_last_reload_successful                       gauge: 1, or 0 while a broken file is ignored
 //	config_last_reload_success_timestamp_seconds        gauge: since when this configuration is in force
 //	config_reload_failures_total                        counter

@@ -79,6 +79,9 @@ func New(c Config) *Metrics {
 	}, []string{"reason"})
 	// Every reason is there from the start: rate() needs the 0 before the first.
 	for _, r := range shell.Refusals() {
+		if r.Reason.Ordinary() {
+			continue
+		}
 		m.refusals[r.Reason] = refusals.WithLabelValues(string(r.Reason))
 	}
 	m.reloadOK.Set(1)
@@ -129,9 +132,12 @@ func (m *Metrics) Observe(e shell.Event) {
 	}
 }
 
-// refused counts n refusals, one if n is 0. A reason outside the table is
+// refused counts n refusals, one if n is 0, but no ordinary end. A reason outside the table is
 // counted as what the client is told in its place.
 func (m *Metrics) refused(reason shell.Reason, n uint64) {
+	if reason.Ordinary() {
+		return
+	}
 	c, ok := m.refusals[reason]
 	if !ok {
 		c = m.refusals[reason.Refusal().Reason]

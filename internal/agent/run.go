@@ -10,11 +10,10 @@ import (
 
 	"shellagent/internal/listen"
 	"shellagent/internal/version"
-	"shellagent/metrics"
 	"shellagent/shell"
 )
 
-// run is the agent's life: the front, the metrics and the reloads, until ctx
+// run is the agent's life: the front and the reloads, until ctx
 // is done or one of them fails; then the orderly end.
 func (a *agent) run(ctx context.Context, portFile string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -30,13 +29,6 @@ func (a *agent) run(ctx context.Context, portFile string) error {
 		}
 		frontEnded <- err
 	}()
-	stopMetrics, err := a.serveMetrics(ctx, cancel)
-	if err != nil {
-		stopFront()
-		<-frontEnded
-		return err
-	}
-	defer stopMetrics()
 	closeDoor, err := a.serveDoor(ctx, cancel)
 	if err != nil {
 		stopFront()
@@ -102,26 +94,6 @@ func (a *agent) stop(ctx context.Context) {
 	if err := a.broker.Stop(ctx); err != nil {
 		a.log.Warn("sessions did not end in time", "err", err)
 	}
-}
-
-func (a *agent) serveMetrics(ctx context.Context, failed context.CancelCauseFunc) (stop func(), err error) {
-	if a.config.Metrics.Address == "" {
-		return func() {}, nil
-	}
-	l, err := net.Listen("tcp", a.config.Metrics.Address)
-	if err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
-	}
-	a.log.Info("metrics are served", "address", l.Addr().String())
-	ctx, cancel := context.WithCancel(backgroundOf(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := metrics.Serve(ctx, l, a.metrics.Text, a.log); err != nil && ctx.Err() == nil {
-			failed(fmt.Errorf("metrics: %w", err))
-		}
-	}()
-	return func() { cancel(); <-done }, nil
 }
 
 // reload is a reload that a signal or a file asked for.

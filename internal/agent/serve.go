@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -45,6 +46,7 @@ type agent struct {
 	lock      *os.File // on the state directory
 	opened    []string // addresses, as configured when the listeners were opened
 	listeners []*net.TCPListener
+	scrapes   *net.TCPListener // for metrics; nil without
 	guard     *jwtauth.Guard
 
 	inForce *inForce
@@ -75,7 +77,7 @@ func (a *agent) serve(ctx context.Context, earlier *takeover, portFile string) e
 		return err
 	}
 	defer a.lock.Close()
-	defer closeAll(a.listeners)
+	defer closeAll(a.sockets())
 	defer func() {
 		if err := a.guard.Close(); err != nil {
 			a.log.Error("the replay watermark could not be written", "err", err)
@@ -108,19 +110,40 @@ func (a *agent) begin() error {
 	} else if ended > 0 {
 		a.log.Info("ended what an earlier agent left behind", "sessions", ended)
 	}
-	listeners, err := listen.Open(l.Listen.Address)
-	if err != nil {
+	a.lock, a.opened = lock, l.Listen.Address
+	if err := a.listen(); err != nil {
+		closeAll(a.sockets())
 		lock.Close()
 		return err
 	}
-	guard, err := jwtauth.NewGuard(jwtauth.GuardConfig{StateDir: l.StateDir})
+	a.guard, err = jwtauth.NewGuard(jwtauth.GuardConfig{StateDir: l.StateDir})
 	if err != nil {
-		closeAll(listeners)
+		closeAll(a.sockets())
 		lock.Close()
+	}
+	return err
+}
+
+// listen opens the sockets: for clients, and for who reads the metrics.
+func (a *agent) listen() (err error) {
+	if a.listeners, err = listen.Open(a.config.Listen.Address); err != nil {
 		return err
 	}
-	a.lock, a.opened, a.listeners, a.guard = lock, l.Listen.Address, listeners, guard
+	if a.config.Metrics.Address == "" {
+		return nil
+	}
+	if a.scrapes, err = listen.OpenOne(a.config.Metrics.Address); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	return nil
+}
+
+// sockets are all that the agent listens on.
+func (a *agent) sockets() []*net.TCPListener {
+	if a.scrapes == nil {
+		return a.listeners
+	}
+	return append(slices.Clone(a.listeners), a.scrapes)
 }
 
 // prepareProcess makes sure that what sessions inherit is what sshd would give.
@@ -186,6 +209,10 @@ func (a *agent) assembleFront() error {
 			a.metrics.Observe(shell.Event{Kind: shell.EventFrontStarted, Time: time.Now(), Count: before})
 		},
 		Refused: a.broker.RefusedByFront, Certificate: l.certificate,
+	}
+	if a.scrapes != nil {
+		cfg.Metrics, cfg.MetricsText = a.scrapes, a.metrics.Text
+		a.log.Info("metrics are served", "address", a.scrapes.Addr().String())
 	}
 	ready := make(chan struct{})
 	cfg.Ready = sync.OnceFunc(func() { close(ready) })

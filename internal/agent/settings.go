@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"shellagent/config"
+	"shellagent/internal/listen"
 	"shellagent/sources"
 )
 
@@ -102,6 +103,11 @@ func (l *loaded) check() error {
 	}
 	if (l.Listen.CertPath == "") != (l.Listen.KeyPath == "") {
 		bad("/listen", "certPath and keyPath go together")
+	}
+	if a := l.Metrics.Address; a != "" {
+		if err := listen.Check(a); err != nil {
+			bad("/metrics/address", "%w", err)
+		}
 	}
 	switch l.Log.Format {
 	case "", "text", "json":

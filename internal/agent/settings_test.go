@@ -40,3 +40,19 @@ func TestTrustedProxies(t *testing.T) {
 		}
 	}
 }
+
+func TestMetricsAddress(t *testing.T) {
+	for address, remedy := range map[string]string{
+		"127.0.0.1:9464": "", "[::1]:0": "", "": "",
+		"9464":           `agent.json:2:24: "9464" is not an address`,
+		"localhost:http": `agent.json:2:24: "localhost:http" has no port`,
+	} {
+		path := filepath.Join(t.TempDir(), "agent.json")
+		if err := os.WriteFile(path, fmt.Appendf(nil, "{\n\"metrics\": {\"address\": %q}\n}\n", address), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := load(path); (err == nil) != (remedy == "") || err != nil && !strings.Contains(err.Error(), remedy) {
+			t.Errorf("%q: %v, want %q", address, err, remedy)
+		}
+	}
+}

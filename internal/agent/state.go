@@ -31,6 +31,10 @@ type stateHead struct {
 	Addresses []string `json:"addresses"` // as configured when the sockets were opened
 	Lock      int      `json:"lock"`      // descriptors from here on
 	Listeners []int    `json:"listeners"`
+	// Scrapes is the socket for metrics, and Metrics its address as configured;
+	// an agent without metrics has neither.
+	Scrapes int    `json:"scrapes,omitempty"`
+	Metrics string `json:"metrics,omitempty"`
 
 	Guard    jwtauth.GuardState `json:"guard"`
 	Host     process.HostState  `json:"host"`
@@ -88,6 +92,10 @@ func (a *agent) writeRecords(w *handover.Writer, began time.Duration) (descripto
 	for _, l := range a.listeners {
 		head.Listeners = append(head.Listeners, numberOf(l))
 	}
+	if a.scrapes != nil {
+		head.Scrapes, head.Metrics = numberOf(a.scrapes), a.config.Metrics.Address
+		descriptors = append(descriptors, head.Scrapes)
+	}
 	err = a.broker.States(func(broker.SessionState, shell.Program) error { head.Sessions++; return nil })
 	if err != nil {
 		return nil, err
@@ -133,6 +141,9 @@ func readHead(r *handover.Reader) (stateHead, error) {
 		return head, fmt.Errorf("%w: %d sessions", handover.ErrDamaged, head.Sessions)
 	case len(head.Listeners) == 0 || len(head.Listeners) > maxHandedSocket || head.Lock < 3 || head.StateDir == "":
 		return head, fmt.Errorf("%w: it has no sockets or no directory", handover.ErrDamaged)
+	}
+	if (head.Scrapes == 0) != (head.Metrics == "") || head.Scrapes != 0 && head.Scrapes < 3 {
+		return head, fmt.Errorf("%w: descriptor %d is no socket for metrics at %q", handover.ErrDamaged, head.Scrapes, head.Metrics)
 	}
 	for _, fd := range head.Listeners {
 		if fd < 3 {

@@ -80,6 +80,8 @@ func TestCheckState(t *testing.T) {
 	for name, spoil := range map[string]func(*stateHead, *sessionRecord){
 		"no socket":              func(h *stateHead, _ *sessionRecord) { h.Listeners = nil },
 		"standard input":         func(h *stateHead, _ *sessionRecord) { h.Listeners = []int{0} },
+		"metrics without socket": func(h *stateHead, _ *sessionRecord) { h.Metrics = "127.0.0.1:1" },
+		"metrics on stdin":       func(h *stateHead, _ *sessionRecord) { h.Metrics, h.Scrapes = "127.0.0.1:1", 1 },
 		"no lock":                func(h *stateHead, _ *sessionRecord) { h.Lock = -1 },
 		"no directory":           func(h *stateHead, _ *sessionRecord) { h.StateDir = "" },
 		"no secret":              func(h *stateHead, _ *sessionRecord) { h.Guard.Nonces = nil },

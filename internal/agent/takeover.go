@@ -50,21 +50,29 @@ func (t *takeover) since() time.Duration { return monotonic() - time.Duration(t.
 // listeners are the sockets that the agent listens on.
 func (t *takeover) listeners() (all []*net.TCPListener, err error) {
 	for _, fd := range t.Listeners {
-		f := os.NewFile(uintptr(fd), "listener")
-		l, err := net.FileListener(f)
-		f.Close()
+		l, err := listenerOf(fd)
 		if err != nil {
 			closeAll(all)
-			return nil, fmt.Errorf("listening socket %d: %w", fd, err)
+			return nil, err
 		}
-		tcp, ok := l.(*net.TCPListener)
-		if !ok {
-			closeAll(all)
-			return nil, fmt.Errorf("descriptor %d is not a listening socket", fd)
-		}
-		all = append(all, tcp)
+		all = append(all, l)
 	}
 	return all, nil
+}
+
+func listenerOf(fd int) (*net.TCPListener, error) {
+	f := os.NewFile(uintptr(fd), "listener")
+	l, err := net.FileListener(f)
+	f.Close()
+	if err != nil {
+		return nil, fmt.Errorf("listening socket %d: %w", fd, err)
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		l.Close()
+		return nil, fmt.Errorf("descriptor %d is not a listening socket", fd)
+	}
+	return tcp, nil
 }
 
 // adjust keeps of a configuration what only a restart may change.
@@ -76,6 +84,10 @@ func (t *takeover) adjust(l *loaded, log *slog.Logger) {
 	}
 	if !slices.Equal(l.Listen.Address, t.Addresses) {
 		restart = append(restart, "listen.address")
+	}
+	if l.Metrics.Address != t.Metrics {
+		l.Metrics.Address = t.Metrics
+		restart = append(restart, "metrics")
 	}
 	if len(restart) > 0 {
 		log.Warn("this change takes effect when the agent is restarted", "settings", restart)
@@ -89,6 +101,11 @@ func (a *agent) goOn(t *takeover) (err error) {
 	a.lock = os.NewFile(uintptr(t.Lock), "lock")
 	if a.listeners, err = t.listeners(); err != nil {
 		return err
+	}
+	if t.Scrapes != 0 {
+		if a.scrapes, err = listenerOf(t.Scrapes); err != nil {
+			return err
+		}
 	}
 	a.guard, err = jwtauth.RestoreGuard(jwtauth.GuardConfig{StateDir: a.config.StateDir}, t.Guard, t.since())
 	return err

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"shellagent/broker"
+	"shellagent/metrics/scrape"
 )
 
 // maxClientsEver bounds the clients' connections however many files may be
@@ -28,6 +29,9 @@ func maxClients(setup broker.Setup) int {
 		}
 	}
 	const own = 64 // the runtime's, the control socket, the listeners
+	if setup.Metrics {
+		files -= min(files, 2*scrape.MaxConnections) // each with its call
+	}
 	n := (int(min(files, 1<<20)) - setup.MaxCalls - own) / 2
 	return min(max(n, own), maxClientsEver)
 }

@@ -45,12 +45,16 @@ func Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	scrapes, err := inheritScrapes(setup)
+	if err != nil {
+		return err
+	}
 	report, err := sandbox.Apply(sandbox.Config{NoFile: setup.NoFile})
 	if err != nil {
 		return err
 	}
 	log.Info("confined", "sandbox", report)
-	return newServer(link, setup, listeners, log).run(ctx)
+	return newServer(link, setup, listeners, scrapes, log).run(ctx)
 }
 
 // withoutTime leaves the time to the broker, which logs what the front says.
@@ -74,19 +78,27 @@ func startedByBroker() error {
 func inherit(n int, clients *clients) ([]net.Listener, error) {
 	var all []net.Listener
 	for i := range n {
-		file := os.NewFile(uintptr(broker.FrontListenerFD+i), "listener")
-		l, err := net.FileListener(file)
-		file.Close()
+		l, err := inheritOne(i)
 		if err != nil {
-			return nil, fmt.Errorf("listener %d: %w", i, err)
+			return nil, err
 		}
-		tcp, ok := l.(*net.TCPListener)
-		if !ok {
-			return nil, fmt.Errorf("listener %d: %s is not TCP", i, l.Addr())
-		}
-		all = append(all, &limitedListener{TCPListener: tcp, clients: clients})
+		all = append(all, &limitedListener{TCPListener: l, clients: clients})
 	}
 	return all, nil
+}
+
+func inheritOne(i int) (*net.TCPListener, error) {
+	file := os.NewFile(uintptr(broker.FrontListenerFD+i), "listener")
+	l, err := net.FileListener(file)
+	file.Close()
+	if err != nil {
+		return nil, fmt.Errorf("listener %d: %w", i, err)
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil, fmt.Errorf("listener %d: %s is not TCP", i, l.Addr())
+	}
+	return tcp, nil
 }
 
 // server is a front that is confined and serves.
@@ -94,6 +106,7 @@ type server struct {
 	link      *broker.FrontLink
 	calls     *broker.CallClient
 	listeners []net.Listener
+	scrapes   net.Listener // nil without metrics
 	log       *slog.Logger
 	leaf      *leaf
 	agent     document
@@ -108,10 +121,10 @@ type httpServer interface {
 	Close() error
 }
 
-func newServer(link *broker.FrontLink, setup broker.Setup, listeners []net.Listener, log *slog.Logger) *server {
+func newServer(link *broker.FrontLink, setup broker.Setup, listeners []net.Listener, scrapes net.Listener, log *slog.Logger) *server {
 	s := &server{
 		link: link, calls: broker.NewCallClient(link.Dial, setup.MaxCalls),
-		listeners: listeners, log: log, drain: make(chan time.Duration, 1),
+		listeners: listeners, scrapes: scrapes, log: log, drain: make(chan time.Duration, 1),
 		leaf: newLeaf(link, setup.Certificate, log),
 	}
 	s.agent.set(setup.Agent)
@@ -133,8 +146,9 @@ func (s *server) run(ctx context.Context) error {
 	linkEnded := make(chan error, 1)
 	go func() { linkEnded <- s.link.Run(listening, s.events()) }()
 	go s.leaf.keep(ctx)
-	served := make(chan error, len(s.listeners)+1)
+	served := make(chan error, len(s.listeners)+2)
 	go s.serve(ctx, served)
+	scrapesEnded := s.serveScrapes(ctx, served)
 
 	var err error
 	select {
@@ -146,7 +160,9 @@ func (s *server) run(ctx context.Context) error {
 		linkEnded <- nil
 	case err = <-served:
 	}
+	cancel()
 	s.http.Close()
+	<-scrapesEnded
 	s.calls.Close()
 	deaf()
 	<-linkEnded

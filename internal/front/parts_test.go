@@ -11,6 +11,7 @@ import (
 
 	"shellagent/broker"
 	"shellagent/jwtauth"
+	"shellagent/metrics/scrape"
 )
 
 func TestDocument(t *testing.T) {
@@ -31,6 +32,9 @@ func TestMaxClients(t *testing.T) {
 	for _, c := range []struct{ files, calls, want int }{
 		{1024, 512, 224}, {20000, 512, maxClientsEver}, {1 << 40, 512, maxClientsEver}, {100, 512, 64},
 	} {
+		if with := maxClients(broker.Setup{NoFile: uint64(c.files), MaxCalls: c.calls, Metrics: true}); with > c.want || with < c.want-scrape.MaxConnections {
+			t.Errorf("%d files, %d calls, and metrics: %d clients", c.files, c.calls, with)
+		}
 		if got := maxClients(broker.Setup{NoFile: uint64(c.files), MaxCalls: c.calls}); got != c.want {
 			t.Errorf("%d files, %d calls: %d clients, want %d", c.files, c.calls, got, c.want)
 		}

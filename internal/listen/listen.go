@@ -33,7 +33,7 @@ func Open(addresses []string) ([]*net.TCPListener, error) {
 	}
 	var all []*net.TCPListener
 	for _, a := range addresses {
-		l, err := open(a)
+		l, err := OpenOne(a)
 		if err != nil {
 			for _, l := range all {
 				l.Close()
@@ -57,7 +57,8 @@ func Check(address string) error {
 	return nil
 }
 
-func open(address string) (*net.TCPListener, error) {
+// OpenOne returns a listening socket for one address, as [Open] reads it.
+func OpenOne(address string) (*net.TCPListener, error) {
 	if err := Check(address); err != nil {
 		return nil, err
 	}

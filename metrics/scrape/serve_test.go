@@ -1,4 +1,4 @@
-package metrics
+package scrape
 
 import (
 	"bufio"
@@ -8,16 +8,24 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
 
+	"shellagent/metrics"
 	"shellagent/shell"
 )
 
 var discard = slog.New(slog.DiscardHandler)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func nothing(context.Context) ([]byte, error) { return []byte("# nothing\n"), nil }
 
 // serve runs Serve on a loopback port and returns its base URL.
 func serve(t *testing.T, text func(context.Context) ([]byte, error)) string {
@@ -48,9 +56,13 @@ func serve(t *testing.T, text func(context.Context) ([]byte, error)) string {
 }
 
 func TestScrape(t *testing.T) {
-	m, _ := newMetrics(t, []string{"debug"}, []string{"alice"})
+	m := metrics.New(metrics.Config{})
+	m.Configure([]string{"debug"}, []string{"alice"})
 	url := serve(t, m.Text)
-	m.Observe(opened("1", "debug", "alice", 1000))
+	m.Observe(shell.Event{
+		Kind: shell.EventOpened, Session: "1", Source: "debug", Subject: "alice", Key: "some-key", User: "operator",
+		UID: 1000, Remote: netip.MustParseAddr("192.0.2.7"), Duration: time.Millisecond,
+	})
 	m.Observe(shell.Event{Kind: shell.EventRefused, Reason: shell.ReasonReplay, Count: 1})
 
 	want := `# HELP shellagent_sessions_active Live sessions.
@@ -86,8 +98,7 @@ shellagent_sessions_active{source="debug",subject="alice"} 1
 }
 
 func TestOnlyMetricsAreServed(t *testing.T) {
-	m, _ := newMetrics(t, nil, nil)
-	url := serve(t, m.Text)
+	url := serve(t, nothing)
 	for _, c := range []struct {
 		method, path string
 		status       int
@@ -155,8 +166,7 @@ func TestScrapesAreBounded(t *testing.T) {
 }
 
 func TestHugeHeaderIsRefused(t *testing.T) {
-	m, _ := newMetrics(t, nil, nil)
-	url := serve(t, m.Text)
+	url := serve(t, nothing)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -181,5 +191,38 @@ func TestServeTellsWhyItEnded(t *testing.T) {
 	l.Close()
 	if err := Serve(t.Context(), l, nil, discard); !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), l.Addr().String()) {
 		t.Errorf("got %v, want an error that names the address and wraps net.ErrClosed", err)
+	}
+}
+
+// A connection that asks for nothing, or a letter at a time, is closed within
+// the time for headers, and keeps no scraper out for longer.
+func TestHoardedConnectionsGoAway(t *testing.T) {
+	url := serve(t, nothing)
+	hoard := make([]net.Conn, MaxConnections)
+	for i := range hoard {
+		c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if i%2 == 0 {
+			_, _ = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost:")
+		}
+		hoard[i] = c
+	}
+	client := http.Client{Timeout: 30 * time.Second}
+	res, err := client.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("behind %d idle connections: %d", MaxConnections, res.StatusCode)
+	}
+	for i, c := range hoard {
+		_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
+		if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("connection %d: %v", i, err)
+		}
 	}
 }

@@ -1,7 +1,9 @@
-package metrics
+// Package scrape serves metrics over HTTP, on a listener of their own. It knows
+// only the text, so that it can be served by a process that counts nothing and
+// may do nothing: the front.
+package scrape
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,14 +12,14 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
 	"golang.org/x/net/netutil"
 )
 
 // Bounds of the listener. Each connection carries one request, so that none
 // outlives its timeouts.
 const (
-	maxConnections = 32
+	// MaxConnections is how many connections are served at a time; others wait.
+	MaxConnections = 32
 	maxScrapes     = 4 // at a time; more are told to come again
 	maxHeader      = 8 << 10
 	readTimeout    = 5 * time.Second
@@ -25,23 +27,8 @@ const (
 	stopGrace      = time.Second
 )
 
-var textFormat = expfmt.NewFormat(expfmt.TypeTextPlain)
-
-// Text returns every metric in the Prometheus text format, version 0.0.4.
-func (m *Metrics) Text(context.Context) ([]byte, error) {
-	families, err := m.registry.Gather()
-	if err != nil {
-		return nil, fmt.Errorf("gather metrics: %w", err)
-	}
-	var text bytes.Buffer
-	encode := expfmt.NewEncoder(&text, textFormat)
-	for _, family := range families {
-		if err := encode.Encode(family); err != nil {
-			return nil, fmt.Errorf("encode metric %s: %w", family.GetName(), err)
-		}
-	}
-	return text.Bytes(), nil
-}
+// contentType is the Prometheus text format, which the text must be in.
+const contentType = "text/plain; version=0.0.4; charset=utf-8"
 
 // Handler serves what text returns, which must be in the Prometheus text
 // format, at /metrics for GET and HEAD, and nothing else. It asks for at most
@@ -63,7 +50,7 @@ func Handler(text func(context.Context) ([]byte, error), log *slog.Logger) http.
 			http.Error(w, "metrics cannot be told; the agent's log says why", http.StatusInternalServerError)
 			return
 		}
-		w.Header().Set("Content-Type", string(textFormat))
+		w.Header().Set("Content-Type", contentType)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		_, _ = w.Write(body) // a scraper that left is no concern of ours
@@ -85,7 +72,7 @@ func Serve(ctx context.Context, l net.Listener, text func(context.Context) ([]by
 	}
 	server.SetKeepAlivesEnabled(false)
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(netutil.LimitListener(l, maxConnections)) }()
+	go func() { ended <- server.Serve(netutil.LimitListener(l, MaxConnections)) }()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("metrics listener %s: %w", l.Addr(), err)
