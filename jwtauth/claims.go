@@ -9,7 +9,7 @@ import (
 )
 
 // Lifetime is how long a token lives, and the longest it may say it does, but
-// for those of [TypeNext]: [SuccessionLifetime].
+// for those of [TypeNext]: [SuccessionLifetime], and of [TypeSeal]: [SealLifetime].
 const Lifetime = 5 * time.Second
 
 // maxNonce bounds the nonce claim; ours have 43 characters.
@@ -17,7 +17,7 @@ const maxNonce = 128
 
 // Claims are what a token says. Which ones a type needs, and may not have:
 //
-//	          identity       request   host      next
+//	          identity       request   host      next, seal
 //	iat, exp  needed         needed    needed    needed
 //	jti       22 characters  counter   –         –
 //	rh        needed         needed    –         –
@@ -33,10 +33,11 @@ type Claims struct {
 	// RequestHash is the rh: see [RequestHash].
 	RequestHash string
 	// Audience is the aud: the host key's thumbprint in an identity token and in
-	// one that says which key comes next, the client's session key's in a host token.
+	// one that says which key comes next or which one seals, the client's session
+	// key's in a host token.
 	Audience string
 	// Session is the key in cnf.jwk (RFC 7800), Ed25519: the session key in an
-	// identity token, the next host key in one that says so.
+	// identity token, the next host key or the seal key in one that says so.
 	Session PublicKey
 	// Nonce was made by the agent that refused an earlier token (RFC 9449 §8).
 	Nonce string
@@ -94,6 +95,9 @@ var rules = map[Type]struct{ needed, allowed claim }{
 	TypeNext: {
 		needed: claimIssuedAt | claimExpires | claimAudience | claimSession,
 	},
+	TypeSeal: {
+		needed: claimIssuedAt | claimExpires | claimAudience | claimSession,
+	},
 }
 
 // lookup returns the registered claim of that name, or 0 for another name. A
@@ -139,14 +143,23 @@ func (c *Claims) check(t Type) error {
 	if err := c.checkForms(t); err != nil {
 		return refuse(ReasonClaims, err)
 	}
-	longest := NumericDate(Lifetime.Milliseconds())
-	if t == TypeNext {
-		longest = NumericDate(SuccessionLifetime.Milliseconds())
-	}
+	longest := NumericDate(lifetimeOf(t).Milliseconds())
 	if life := c.Expires - c.IssuedAt; life <= 0 || life > longest {
 		return refuse(ReasonLifetime, fmt.Errorf("lives %d ms instead of 1 to %d", life, longest))
 	}
 	return nil
+}
+
+// lifetimeOf is the longest that a token of a type may live.
+func lifetimeOf(t Type) time.Duration {
+	switch t {
+	case TypeNext:
+		return SuccessionLifetime
+	case TypeSeal:
+		return SealLifetime
+	default:
+		return Lifetime
+	}
 }
 
 func (c *Claims) checkForms(t Type) error {
@@ -159,7 +172,7 @@ func (c *Claims) checkForms(t Type) error {
 	if len(c.Nonce) > maxNonce || !isBase64URL(c.Nonce) {
 		return errors.New("nonce has not the form of one")
 	}
-	if (t == TypeIdentity || t == TypeNext) && c.Session.Alg() != AlgEdDSA {
+	if (t == TypeIdentity || t == TypeNext || t == TypeSeal) && c.Session.Alg() != AlgEdDSA {
 		return errors.New("cnf is not an Ed25519 key")
 	}
 	switch t {

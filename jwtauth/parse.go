@@ -22,6 +22,8 @@ const (
 	TypeHost Type = "shellagent-host+jwt"
 	// TypeNext says which host key comes next: see [Succession].
 	TypeNext Type = "shellagent-next+jwt"
+	// TypeSeal says which key seals an agent's records: see [CertifySeal].
+	TypeSeal Type = "shellagent-seal+jwt"
 )
 
 const (
@@ -105,6 +107,8 @@ func (u *Unverified) setHeader(h header) error {
 		u.Type = TypeHost
 	case TypeNext:
 		u.Type = TypeNext
+	case TypeSeal:
+		u.Type = TypeSeal
 	default:
 		return refuse(ReasonType, fmt.Errorf("type %q", string(h.typ)))
 	}
