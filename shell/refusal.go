@@ -158,6 +158,11 @@ func (r Reason) Refusal() Refusal {
 	return refusalByReason[ReasonInternal]
 }
 
+// Ordinary says that a refusal with this reason is a part of how sessions end:
+// their own client sent something on before it knew. It is told to the client,
+// and is neither counted nor logged as a refusal.
+func (r Reason) Ordinary() bool { return r == ReasonSessionEnded }
+
 // Denied is an error with the reason of a refusal: Error's text is for the log.
 type Denied struct {
 	Reason Reason
