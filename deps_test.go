@@ -43,6 +43,7 @@ var mayImport = []wall{
 	{"sources", []string{"jwtauth", "jwtauth/command", "shell", "account", "config"}, "policy is a function from who and what to a grant; it starts nothing"},
 	{"targets", []string{"jwtauth", "jwtauth/command", "config"}, "the client's side knows no sessions and no server"},
 	{"broker", []string{"jwtauth", "shell", "shell/process", "shell/shellhttp", "sources"}, "it verifies, decides and acts; files and commands are cmd/agent's"},
+	{"seal", []string{"jwtauth"}, "it proves what was written, whatever that says"},
 	{"metrics", []string{"shell"}, "it counts events and decides nothing"},
 	{"metrics/scrape", nil, "it serves a text: only the front, which holds nothing, may parse HTTP for it"},
 	{"internal/version", nil, "what the linker fills in"},
