@@ -24,15 +24,21 @@ func reloadCommand() *cobra.Command {
 what changed. A configuration with mistakes is not taken: each is told with file,
 line and column, and the exit code is 1.
 
+When the agent's program was replaced, by a package manager say, it takes over
+first, as on SIGHUP: in the same process, with all sessions, and it reads the
+configuration. One that does not start, does not accept the configuration or does
+not understand the sessions is left alone; the command says why, and exits with 1.
+
 With --confirm the new configuration is on trial, so that a mistake locks nobody
 out: within the time somebody must connect anew with "agent confirm SOURCE HOST",
 with a key that opens the source under it. Otherwise what was in force comes back.
 The command waits for that: exit code 0 when it was confirmed, 1 when it was rolled
 back. The trial also covers what the agent took over by itself, as the files
 changed, in the ten minutes before; "reloadOnChange": false in the configuration
-makes it wait for this command instead. A reload without --confirm ends a trial
-and stays. The files are never changed: rolled back, they say something else than
-what is in force until you correct them.`,
+makes it wait for this command instead. A program that was replaced waits for the
+next reload, since it would know nothing to go back to. A reload without --confirm
+ends a trial and stays. The files are never changed: rolled back, they say something
+else than what is in force until you correct them.`,
 		Example: `  agent reload
   agent reload --confirm 60s         # meanwhile, elsewhere: agent confirm debug THIS-HOST`,
 		Args: cobra.NoArgs,
@@ -78,7 +84,7 @@ func (r *reloading) run(ctx context.Context, cmd *cobra.Command) error {
 	}
 	out := reloadResult{Version: 1}
 	request := door.Request{Reload: &door.Reload{Config: path, ConfirmMs: r.confirm.Milliseconds()}}
-	if err := door.Ask(ctx, l.StateDir, request, &out.reloaded); err != nil {
+	if err := r.ask(ctx, l.StateDir, request, &out.reloaded); err != nil {
 		return err
 	}
 	if !r.json {
@@ -94,10 +100,44 @@ func (r *reloading) run(ctx context.Context, cmd *cobra.Command) error {
 			return err
 		}
 	}
+	if p := out.Program; p != nil && !p.TookOver && out.Trial == nil {
+		return cli.Exit(1)
+	}
 	return r.outcome(cmd, out.Trial)
 }
 
+// ask asks for the reload. A program that takes over cannot answer for the one
+// before it, whose connections end with it.
+func (r *reloading) ask(ctx context.Context, dir string, request door.Request, out *reloaded) error {
+	var before status
+	if err := door.Ask(ctx, dir, door.Request{Status: &door.Status{}}, &before); err != nil {
+		return err
+	}
+	err := door.Ask(ctx, dir, request, out)
+	if !errors.Is(err, door.ErrGone) || ctx.Err() != nil {
+		return err
+	}
+	now, err := takenOver(ctx, dir, before)
+	if err != nil {
+		return err
+	}
+	program := &replacement{TookOver: true, Before: before.Agent, Now: now.Agent, Sessions: now.Sessions}
+	if before.Program != nil {
+		program.Path = before.Program.Path
+	}
+	*out = reloaded{Since: now.Since, Program: program}
+	return nil
+}
+
 func (r *reloading) tell(cmd *cobra.Command, out reloaded) {
+	if p := out.Program; p != nil && p.TookOver {
+		say(cmd.OutOrStdout(), fmt.Sprintf("the program was replaced in place: %s, before %s; %s open",
+			p.Now, p.Before, count(p.Sessions, "session")))
+		note(cmd, "it has read the configuration: this is in force since %s", out.Since.Format(time.DateTime))
+		return
+	} else if p != nil {
+		note(cmd, "%s", p.refusal())
+	}
 	for _, line := range out.Changes {
 		say(cmd.OutOrStdout(), line)
 	}

@@ -18,8 +18,8 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Say how the agent on this host is",
 		Long: `Say how the agent that runs on this host is: which configuration is in force since
-when, whether the files say something else by now, whether it is on trial, the host
-key, and how many sessions there are.
+when, whether the files say something else by now, whether it is on trial, whether
+another program waits to take over, the host key, and how many sessions there are.
 
 The exit code is 1 when no agent runs, or when its files are not in force.`,
 		Args: cobra.NoArgs,
@@ -55,6 +55,9 @@ func printStatus(cmd *cobra.Command, s status) {
 		fmt.Fprintf(table, "%s\t%s\n", name, cli.Clean(fmt.Sprintf(format, args...)))
 	}
 	row("agent", "%s, process %d", s.Agent, s.PID)
+	if s.Program != nil {
+		row("", "%s", s.Program.refusal())
+	}
 	row("configuration", "%s, in force since %s", s.Config, s.Since.Format(time.DateTime))
 	if s.Apart != "" {
 		row("", "NOT WHAT THE FILES SAY: %s", s.Apart)

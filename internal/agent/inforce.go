@@ -108,6 +108,8 @@ type reloaded struct {
 	Trial int `json:"trial,omitempty"`
 	// Since is when the configuration in force was read, when nothing changed.
 	Since time.Time `json:"since,omitzero"`
+	// Program is one that took the place of the agent's own; nil when none did.
+	Program *replacement `json:"program,omitempty"`
 }
 
 // ask is a reload that an operator asked for. It ends a trial; with confirm

@@ -21,8 +21,9 @@ func listenCommand() *cobra.Command {
 the configuration's files, make it read them again; a broken file keeps the
 policy in force. Live sessions are asked again with what they opened with.
 
-When the agent's own program was replaced, SIGHUP makes the new one take over in
-the same process, with all sessions; clients lose their connections and resume.
+When the agent's own program was replaced, SIGHUP ("agent reload" as well) makes
+the new one take over in the same process, with all sessions; clients lose their
+connections and resume.
 The new program is tried first, and if it does not start or does not accept the
 configuration, the agent goes on as it is and says why.
 
@@ -45,7 +46,9 @@ The log goes to standard error.`,
 			if err != nil {
 				return err
 			}
-			a := &agent{log: newLogger(cmd.ErrOrStderr(), l.Log), config: l, hup: hup}
+			a := &agent{
+				log: newLogger(cmd.ErrOrStderr(), l.Log), config: l, hup: hup, asked: make(chan func(context.Context)),
+			}
 			return a.serve(ctx, earlier, portFile)
 		},
 	}

@@ -10,7 +10,6 @@ import (
 
 	"shellagent/broker"
 	"shellagent/internal/door"
-	"shellagent/internal/listen"
 	"shellagent/internal/version"
 	"shellagent/shell"
 )
@@ -25,7 +24,7 @@ func (a *agent) operate(ctx context.Context, r door.Request, who door.Peer) (any
 	switch {
 	case r.Reload != nil:
 		log.Info("an operator asks for a reload", "confirm", r.Reload.Confirm())
-		return a.reloadFor(r.Reload)
+		return a.reloadFor(ctx, r.Reload)
 	case r.Kill != nil:
 		log.Info("an operator ends sessions", "subject", r.Kill.Subject, "key", r.Kill.Key, "source", r.Kill.Source,
 			"session", r.Kill.Session, "all", r.Kill.All)
@@ -46,20 +45,6 @@ func (a *agent) operate(ctx context.Context, r door.Request, who door.Peer) (any
 type sessionList struct {
 	Version  int                    `json:"version"`
 	Sessions []shell.SessionSummary `json:"sessions"`
-}
-
-// reloadFor is a reload that an operator waits for.
-func (a *agent) reloadFor(r *door.Reload) (any, error) {
-	if err := sameFile(r.Config, a.config.path); err != nil {
-		return nil, err
-	}
-	_ = listen.Notify(listen.Reloading)
-	defer func() { _ = listen.Notify(listen.Ready) }()
-	out, err := a.inForce.ask(r.Confirm())
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 func sameFile(asked, own string) error {
@@ -124,6 +109,10 @@ type status struct {
 	Version int    `json:"version"`
 	Agent   string `json:"agent"`
 	PID     int    `json:"pid"`
+	// Upgrades is how often another program took over in this process.
+	Upgrades uint64 `json:"upgrades"`
+	// Program is one that waits to take over; nil when none does.
+	Program *replacement `json:"program,omitempty"`
 	standing
 	Keys     rotation `json:"keys"`
 	Sessions int      `json:"sessions"`
@@ -131,7 +120,7 @@ type status struct {
 
 func (a *agent) status() status {
 	s := status{
-		Version: 1, Agent: version.String(), PID: os.Getpid(),
+		Version: 1, Agent: version.String(), PID: os.Getpid(), Upgrades: a.upgrades, Program: a.waiting(),
 		standing: a.inForce.standing(), Keys: a.rotation(),
 	}
 	for _, one := range a.broker.Sessions() {

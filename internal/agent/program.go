@@ -88,10 +88,15 @@ func (s successor) same() error {
 	if err != nil {
 		return err
 	}
-	if !os.SameFile(now, s.info) || !now.ModTime().Equal(s.info.ModTime()) || now.Size() != s.info.Size() {
+	if !unchanged(now, s.info) {
 		return fmt.Errorf("%s was replaced again meanwhile: reload once more", s.path)
 	}
 	return nil
+}
+
+// unchanged says whether two looks at a file saw the same.
+func unchanged(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
 // probeLimit is how long a new program may take to answer. It asks the host for

@@ -23,10 +23,10 @@ type watcher struct {
 	notes *fsnotify.Watcher
 }
 
-// watch calls reload, one call at a time, for each hup and each change of a file,
-// until ctx is done. files tells what is to be watched; it is asked again after
-// each element of news.
-func watch(ctx context.Context, log *slog.Logger, hup <-chan os.Signal, files func() []string, news <-chan struct{}, reload func(why string)) error {
+// watch calls reload for each hup and each change of a file, and what is asked,
+// one call at a time, until ctx is done. files tells what is to be watched; it is
+// asked again after each element of news.
+func watch(ctx context.Context, log *slog.Logger, hup <-chan os.Signal, asked <-chan func(context.Context), files func() []string, news <-chan struct{}, reload func(why string)) error {
 	notes, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
@@ -42,6 +42,8 @@ func watch(ctx context.Context, log *slog.Logger, hup <-chan os.Signal, files fu
 			return nil
 		case <-hup:
 			reload(aSignal)
+		case ask := <-asked:
+			ask(ctx)
 		case <-changed.C:
 			reload(aFileChange)
 		case <-news:

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"shellagent/internal/door"
 	"shellagent/internal/listen"
 	"shellagent/internal/version"
 	"shellagent/shell"
@@ -39,7 +40,7 @@ func (a *agent) run(ctx context.Context, portFile string) error {
 	reloads := make(chan struct{})
 	go func() {
 		defer close(reloads)
-		if err := watch(ctx, a.log, a.hup, a.inForce.watch, a.inForce.news, func(why string) { a.reload(ctx, why) }); err != nil {
+		if err := watch(ctx, a.log, a.hup, a.asked, a.inForce.watch, a.inForce.news, func(why string) { a.reload(ctx, why) }); err != nil {
 			cancel(fmt.Errorf("watch the configuration: %w", err))
 		}
 	}()
@@ -101,9 +102,44 @@ func (a *agent) reload(ctx context.Context, why string) {
 	_ = listen.Notify(listen.Reloading)
 	defer func() { _ = listen.Notify(listen.Ready) }()
 	if why == aSignal {
-		a.upgradeIfReplaced(ctx)
+		a.upgradeIfReplaced(ctx, 0)
 	}
 	a.inForce.reload(why)
+}
+
+// reloadFor is a reload that an operator waits for. It takes its turn with the
+// others, so that one program takes over at a time, and none while the agent stops.
+func (a *agent) reloadFor(ctx context.Context, r *door.Reload) (any, error) {
+	if err := sameFile(r.Config, a.config.path); err != nil {
+		return nil, err
+	}
+	type result struct {
+		reloaded
+		err error
+	}
+	done := make(chan result, 1)
+	ask := func(ctx context.Context) {
+		_ = listen.Notify(listen.Reloading)
+		defer func() { _ = listen.Notify(listen.Ready) }()
+		program := a.upgradeIfReplaced(ctx, r.Confirm())
+		out, err := a.inForce.ask(r.Confirm())
+		out.Program = program
+		if err != nil && program != nil {
+			err = fmt.Errorf("%w\n%s", err, program.refusal())
+		}
+		done <- result{out, err}
+	}
+	select {
+	case a.asked <- ask:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the agent has something else to do: %w", ctx.Err())
+	}
+	select {
+	case r := <-done:
+		return r.reloaded, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the reload goes on: see agent status: %w", ctx.Err())
+	}
 }
 
 // obey puts a configuration in force. A certificate replaces a certificate

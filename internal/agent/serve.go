@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,8 +41,10 @@ type agent struct {
 	log      *slog.Logger
 	config   *loaded // at the start
 	hup      <-chan os.Signal
+	asked    chan func(context.Context) // reloads that operators wait for
 	program  program
 	upgrades uint64 // how often it was replaced in place
+	refused  atomic.Pointer[refusedProgram]
 
 	lock      *os.File // on the state directory
 	opened    []string // addresses, as configured when the listeners were opened

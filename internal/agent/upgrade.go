@@ -22,16 +22,22 @@ const (
 // upgradeIfReplaced makes a program that took the place of the agent's own take
 // over: in this process, with its children and sockets. When that succeeds it
 // does not return. Everything that can be found wrong is found before, and then
-// the agent goes on as it is.
-func (a *agent) upgradeIfReplaced(ctx context.Context) {
+// the agent goes on as it is; the result says why. It is nil when nothing was
+// replaced. trial is how long the configuration that is about to be read will be
+// on trial, 0 for not at all: the new program would take it as it is.
+func (a *agent) upgradeIfReplaced(ctx context.Context, trial time.Duration) *replacement {
 	info, replaced := a.program.replaced()
 	if !replaced {
-		return
+		return nil
+	}
+	if trial > 0 {
+		return a.notNow(info, errTrialFirst)
 	}
 	a.log.Info("the agent's program was replaced: trying the new one", "program", a.program.path)
 	err := a.upgrade(ctx, info)
 	a.metrics.Observe(shell.Event{Kind: shell.EventUpgraded, Time: time.Now(), Err: err})
 	a.log.Error("the new program does not take over: the agent goes on as it is", "program", a.program.path, "err", err)
+	return a.notNow(info, err)
 }
 
 // upgrade returns only when it failed.

@@ -14,11 +14,15 @@ import (
 // ErrNoAgent says that no agent runs with a state directory.
 var ErrNoAgent = errors.New("no agent runs")
 
+// ErrGone says that the connection ended without an answer: the agent did, or
+// another program took over from it.
+var ErrGone = errors.New("the agent went away before it answered")
+
 // askTime is longer than the agent takes at most.
 const askTime = handlerTime + 2*writeTime
 
 // Ask sends one request to the agent with this state directory and decodes its
-// answer into result. Errors are [ErrNoAgent], [*Refused] for what the agent
+// answer into result. Errors are [ErrNoAgent], [ErrGone], [*Refused] for what the agent
 // says, and those of the connection.
 func Ask(ctx context.Context, dir string, r Request, result any) error {
 	line, err := encodeRequest(r)
@@ -73,5 +77,5 @@ func gone(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	return fmt.Errorf("the agent went away before it answered: %w", err)
+	return fmt.Errorf("%w: %w", ErrGone, err)
 }
