@@ -57,6 +57,7 @@ format: ## fail when gofmt would change a file
 .PHONY: vet
 vet: ## go vet
 	go vet ./...
+	go vet -tags failpoint ./internal/failpoint
 
 .PHONY: staticcheck
 staticcheck: ## staticcheck, at the version of go.mod
