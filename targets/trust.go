@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"sync"
+	"syscall"
 	"time"
 
 	"shellagent/jwtauth"
@@ -125,12 +127,36 @@ func (t *Trust) look(ctx context.Context, target Target, check *verifier) (key j
 	return key, true, nil
 }
 
+// looks bounds how often an agent is looked at whose connections break: somebody
+// listens, and may do better in a moment.
+const looks = 6
+
 func (t *Trust) handshake(ctx context.Context, target Target, conf *tls.Config) (tls.ConnectionState, error) {
 	if t.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, t.Timeout)
 		defer cancel()
 	}
+	for look, wait := 1, 50*time.Millisecond; ; look, wait = look+1, 2*wait {
+		state, err := t.handshakeOnce(ctx, target, conf)
+		if !brokeOff(err) || look == looks {
+			return state, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return state, err
+		}
+	}
+}
+
+// brokeOff says that a connection ended in the middle of its handshake.
+func brokeOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+func (t *Trust) handshakeOnce(ctx context.Context, target Target, conf *tls.Config) (tls.ConnectionState, error) {
 	dial := t.Dial
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -48,6 +49,44 @@ func TestFirstContactAsks(t *testing.T) {
 	if peer, err = trust.Establish(t.Context(), target); err != nil || peer.Added {
 		t.Errorf("the second time: %+v, %v", peer, err)
 	}
+}
+
+// A first look whose connection breaks, before or within the handshake, is taken again.
+func TestFirstContactThroughBrokenConnections(t *testing.T) {
+	host := hostKey(t)
+	target := serve(t, hostSigned(t, host))
+	dials := 0
+	trust := &Trust{AcceptNew: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if dials++; err != nil || dials > 3 {
+			return conn, err
+		}
+		return &breaking{Conn: conn, left: []int{200, 0, 3}[max(dials, 0)%3]}, nil
+	}}
+	peer, err := trust.Establish(t.Context(), target)
+	if err != nil || !peer.HostKey.Equal(host.PublicKey()) || dials != 4 {
+		t.Fatalf("after %d connections: %v", dials, err)
+	}
+
+	dials = -100
+	if _, err := trust.Establish(t.Context(), target); err == nil || dials != -100+looks {
+		t.Errorf("after %d connections that break: %v", dials+100, err)
+	}
+}
+
+// breaking is a connection that ends after so many bytes from the peer.
+type breaking struct {
+	net.Conn
+	left int
+}
+
+func (b *breaking) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, io.EOF
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 func TestFirstContactWithNobodyThere(t *testing.T) {

@@ -210,8 +210,16 @@ func (c *Client) fetchAs(ctx context.Context, method, target string) ([]byte, er
 	return c.fetch(ctx, exchange{method: method, target: target, sign: c.identity(unused.key.PublicKey())})
 }
 
+// fetch asks again when a connection broke, before the answer or within it,
+// unless it may not be asked twice: a POST.
 func (c *Client) fetch(ctx context.Context, x exchange) ([]byte, error) {
-	x.timeout = c.cfg.Timeout
-	text, err := c.ask(ctx, c.streams, x)
-	return text, err
+	var reached atomic.Bool
+	x.timeout, x.reached = c.cfg.Timeout, &reached
+	for try := 1; ; try++ {
+		text, err := c.ask(ctx, c.streams, x)
+		broke := lost(err) && (reached.Load() || brokeOff(err)) && !errors.Is(err, errNoAnswer)
+		if !broke || x.method == http.MethodPost || try >= openTries || !pause(ctx, backoff(try)) {
+			return text, err
+		}
+	}
 }

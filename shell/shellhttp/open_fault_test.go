@@ -114,6 +114,30 @@ func openCut(c *Client, p *cutProxy) (opened bool, err error) {
 	}
 }
 
+// Lists and kills are asked for again when their connection breaks; a POST is not.
+func TestQuestionsWhoseAnswerIsLost(t *testing.T) {
+	b := newTestBroker(t, map[string]script{"wait": waitScript})
+	server := serve(t, b)
+	p := proxied(t, server)
+	c := server.client(t)
+	s := open(t, c, "wait", shell.OpenRequest{})
+	b.after = func(call *shell.Call, reply *shell.Reply) *shell.Reply {
+		if !strings.HasSuffix(call.Target, "/control") && b.seen(call.Method+" "+call.Target) < 3 {
+			p.cut()
+		}
+		return reply
+	}
+	if list, err := c.Sessions(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("%d sessions, %v", len(list), err)
+	}
+	if err := c.Kill(t.Context(), s.Info().ID); err != nil {
+		t.Error(err)
+	}
+	if err := c.Confirm(t.Context(), "wait"); err == nil || b.seen("POST /v1/confirm") != 1 {
+		t.Errorf("confirmed %d times, %v", b.seen("POST /v1/confirm"), err)
+	}
+}
+
 func TestWrongClocks(t *testing.T) {
 	for _, skew := range []time.Duration{-time.Hour, 36 * time.Hour} {
 		b := newTestBroker(t, map[string]script{"cat": catScript})
