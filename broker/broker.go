@@ -77,6 +77,7 @@ type Broker struct {
 	mu      sync.Mutex
 	clients map[string]*client // by thumbprint of the session key
 	lives   map[string]*live   // by session id
+	leavers leavers            // whose session has just been forgotten
 	// vouchedKeys are those of live sessions that a verify command let in.
 	vouchedKeys map[string]vouchedKey
 }

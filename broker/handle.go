@@ -32,6 +32,9 @@ func (b *Broker) handle(ctx context.Context, call *shell.Call, who *caller, bega
 	if err := b.verifySignature(ctx, call, u, who); err != nil {
 		return nil, err
 	}
+	if who.left {
+		return nil, b.tooLate(who)
+	}
 	r, denied := parseRoute(call.Method, call.Target)
 	if denied != nil {
 		return nil, denied

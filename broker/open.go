@@ -116,6 +116,9 @@ func (b *Broker) forget(id string) {
 	delete(b.lives, id)
 	b.unremember(l)
 	for _, kid := range l.kids {
+		if c := b.clients[kid]; c != nil {
+			b.leavers.add(kid, c.key, b.now())
+		}
 		delete(b.clients, kid)
 	}
 }

@@ -16,6 +16,10 @@ import (
 // all, and the metric.
 func (b *Broker) refuse(call *shell.Call, who *caller, err error) *shell.Reply {
 	reply, reason := b.refusal(err)
+	if reason.Ordinary() || errors.Is(err, errCutBody) {
+		b.log.Debug("request of a client that leaves", "err", err, "key", who.kid, "method", call.Method, "target", call.Target, "remote", call.Remote)
+		return reply
+	}
 	if provesNothing(reason, who) {
 		reply, reason, err = b.penalise(call, reply, reason, err)
 	}

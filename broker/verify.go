@@ -20,6 +20,8 @@ type caller struct {
 	key    jwtauth.PublicKey
 	kid    string
 	client *client // request tokens only
+	// left says that the session of a request token has ended and is forgotten.
+	left   bool
 	policy *sources.Policy
 	source string
 	// vouched is what a verify command said of a key that is not listed for source.
@@ -52,6 +54,10 @@ func (b *Broker) verifySignature(ctx context.Context, call *shell.Call, u jwtaut
 	case u.Type == jwtauth.TypeRequest && urgent:
 		who.client, who.key = c, c.key
 	case u.Type == jwtauth.TypeRequest:
+		if key, ok := b.leaverKey(u.Kid); ok {
+			who.left, who.key = true, key
+			break
+		}
 		jwtauth.VerifyDummy(u)
 		return shell.Deny(shell.ReasonSessionUnknown, errors.New("no session has this key"))
 	case who.vouched != nil:
@@ -92,11 +98,15 @@ func (b *Broker) verifyBinding(call *shell.Call, r route, who *caller) (body []b
 	body = (*buf)[:call.Size]
 	if call.Size > 0 {
 		if _, err := io.ReadFull(call.Body, body); err != nil {
-			return nil, release, shell.Deny(shell.ReasonMalformed, fmt.Errorf("body: %w", err))
+			return nil, release, shell.Deny(shell.ReasonMalformed, fmt.Errorf("%w: %w", errCutBody, err))
 		}
 	}
 	return body, release, who.token.CheckRequest(call.Method, call.Target, sha256.Sum256(body))
 }
+
+// errCutBody says that a client whose token was verified went away while it sent,
+// which nobody is left to be told, and is no attempt at anything.
+var errCutBody = errors.New("the body was cut off")
 
 // checkToken is what can be said of a token before the body is there, which a
 // slow one must not make stale.

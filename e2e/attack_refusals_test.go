@@ -81,6 +81,12 @@ func (a *victim) wantTold(t *testing.T, all []provoked) {
 		log, metrics := a.h.log.String(), scrape(t, a.metrics)
 		count := make(map[shell.Reason]int)
 		for _, p := range all {
+			if p.reason.Ordinary() {
+				if logged(log, p) || refusals(metrics, p.reason) != 0 {
+					t.Errorf("%s is told as if it were an attack", p.name)
+				}
+				continue
+			}
 			count[p.reason]++
 			if !logged(log, p) {
 				return "line of " + p.name + " from " + p.from

@@ -23,8 +23,8 @@ const maxNotices = 8
 // Attach connects the client with the session key kid to the output from
 // offset from on. A stream that is already attached ends; a client that finds
 // its connection dead comes back this way, from any address. It is refused with
-// [ReasonTakenOver], [ReasonSessionOwner], [ReasonSessionUnknown] when nothing
-// is kept any more, and [ReasonOutput] when the offset is not kept.
+// [ReasonTakenOver], [ReasonSessionOwner], [ReasonSessionEnded] when nothing is
+// kept any more, and [ReasonOutput] when the offset is not kept.
 func (s *Session) Attach(kid string, remote netip.Addr, from uint64) (*Stream, error) {
 	s.mu.Lock()
 	defer s.unlock()
@@ -128,8 +128,10 @@ func (s *Session) leave(st *Stream) {
 // owns says whether the key may write; the lock is held.
 func (s *Session) owns(kid string) error {
 	switch i := slices.Index(s.kids, kid); {
-	case s.dropped:
+	case i < 0 && s.dropped:
 		return Deny(ReasonSessionUnknown, nil)
+	case s.dropped:
+		return Deny(ReasonSessionEnded, nil)
 	case i < 0:
 		return Deny(ReasonSessionOwner, nil)
 	case i < len(s.kids)-1:
