@@ -66,6 +66,16 @@ const (
 	goesOn   = "the agent goes on as it is"
 )
 
+// killFront kills the front that runs, and returns when there is another.
+func (h *host) killFront() {
+	h.t.Helper()
+	front := h.frontPID()
+	if err := syscall.Kill(front, syscall.SIGKILL); err != nil {
+		h.t.Fatalf("kill front %d: %v", front, err)
+	}
+	h.waitFor("another front", func() bool { pid := h.frontPID(); return pid != 0 && pid != front })
+}
+
 // children lists the agent's children but for the front: the sessions' programs.
 func (h *host) children() []int {
 	out, _ := exec.Command("pgrep", "-P", strconv.Itoa(h.cmd.Process.Pid)).Output()
@@ -121,6 +131,7 @@ func (f *flow) run(h *host) error {
 	if f.sent.n < 1*mega {
 		return fmt.Errorf("only %d bytes went up", f.sent.n)
 	}
+	h.t.Logf("%d bytes went up and came down", got.n)
 	return nil
 }
 
@@ -136,7 +147,8 @@ func (r readers) Read(p []byte) (int, error) {
 }
 
 // Ten sessions, five of them in bulk transfer both ways, while the agent's
-// program is replaced again and again, and its front is killed in between.
+// program is replaced ten times and its front is killed twenty times (as a soak,
+// ten times as often).
 func TestLosslessThroughUpgrades(t *testing.T) {
 	need(t, "pgrep", "tmux")
 	h := upgradable(t, nil)
@@ -161,24 +173,26 @@ func TestLosslessThroughUpgrades(t *testing.T) {
 	h.waitFor("ten sessions", func() bool { return len(h.children()) == 10 })
 	programs := h.children()
 
-	upgrades := many(3, 10)
+	upgrades, kills := many(10, 100), 2
+	began := time.Now()
 	for n := range upgrades {
 		screens[0].line("clear; echo be''fore; sleep 1; echo af''ter " + strconv.Itoa(n))
 		screens[0].see("before")
 		h.install(nil)
 		h.reload(tookOver)
-		front := h.frontPID()
-		if err := syscall.Kill(front, syscall.SIGKILL); err != nil {
-			t.Errorf("kill front %d: %v", front, err)
-		}
-		for i, s := range screens {
-			s.line(fmt.Sprintf("clear; echo num''ber %d.%d $((%d*7))", n, i, n))
-			s.see(fmt.Sprintf("number %d.%d %d", n, i, n*7))
+		for kill := range kills {
+			h.killFront()
+			// What is typed twice counts twice.
+			for i, s := range screens {
+				s.line("clear; echo num''ber " + strconv.Itoa(i) + ".$((++lines))")
+				s.see(fmt.Sprintf("number %d.%d\n", i, n*kills+kill+1))
+			}
 		}
 		if now := h.children(); !slices.Equal(now, programs) {
 			t.Fatalf("the programs were %v and are %v", programs, now)
 		}
 	}
+	t.Logf("%d upgrades and %d kills of the front in %v", upgrades, upgrades*kills, time.Since(began).Round(time.Millisecond))
 	close(over)
 	flows.Wait()
 	for i, s := range screens {
