@@ -88,8 +88,23 @@ fuzz: ## every fuzz target for FUZZTIME (5m)
 fuzz-short:
 	@bash scripts/fuzz.sh $(FUZZTIME_TEST)
 
+# What make bench measures, and how: see docs/performance.md.
+BENCH_FLAGS ?=
+BENCH_OUT ?= dist/bench
+
 .PHONY: bench
-bench: ## every benchmark (BENCH=regexp for some)
+bench: build peers ## side by side with OpenSSH 10 and dropbear, as root (BENCH_FLAGS='-quick -rows REGEXP')
+	go build -o $(BENCH_OUT)/bench ./bench
+	$(BENCH_OUT)/bench -agent bin/agent -client bin/agent-cli -peers $(PEERS) -json $(BENCH_OUT)/bench.json $(BENCH_FLAGS)
+
+# Unpacked beside the system's programs, which stay as they are.
+PEERS ?= dist/peers
+.PHONY: peers
+peers:
+	@bash scripts/peers.sh $(PEERS)
+
+.PHONY: bench-micro
+bench-micro: ## every Go benchmark (BENCH=regexp for some)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: soak

@@ -44,6 +44,7 @@ var mayImport = []wall{
 	{"targets", []string{"jwtauth", "jwtauth/command", "config"}, "the client's side knows no sessions and no server"},
 	{"broker", []string{"jwtauth", "shell", "shell/process", "shell/shellhttp", "sources"}, "it verifies, decides and acts; files and commands are cmd/agent's"},
 	{"seal", []string{"jwtauth"}, "it proves what was written, whatever that says"},
+	{"record", []string{"shell", "seal", "jwtauth"}, "it keeps what a session showed; the session knows nothing of it"},
 	{"metrics", []string{"shell"}, "it counts events and decides nothing"},
 	{"metrics/scrape", nil, "it serves a text: only the front, which holds nothing, may parse HTTP for it"},
 	{"internal/version", nil, "what the linker fills in"},
@@ -62,6 +63,14 @@ var mayImport = []wall{
 	{"examples/...", []string{"..."}, "examples are linked by no binary"},
 	{"e2e/...", []string{"..."}, "tests"},
 	{"scripts/testreport", nil, "a tool of make test"},
+	{"internal/longline", nil, "a network for tests and benchmarks, which knows nothing of what crosses it"},
+	{"bench", []string{"bench/...", "internal/longline"}, "it meets the binaries as a user does, and links nothing of theirs"},
+	{"bench/cost", nil, "it asks the kernel what processes use"},
+	{"bench/driver", nil, "neutral: it knows no client's protocol"},
+	{"bench/relay", nil, "two terminals and a copier"},
+	{"bench/peers", []string{"bench/cost", "bench/driver", "internal/longline"}, "command lines and servers of those compared"},
+	{"bench/measure", []string{"bench/cost", "bench/driver", "bench/peers"}, "what is measured is the same for everybody"},
+	{"bench/report", []string{"bench/measure"}, "numbers in, verdicts out"},
 }
 
 // importedByAll are packages that no wall keeps out.
@@ -70,7 +79,7 @@ var importedByAll = []string{"internal/version", "internal/failpoint"}
 // onlyIn keeps an ability in the few packages that are read for it. Test files
 // may import what they like.
 var onlyIn = []wall{
-	{"os/exec", []string{"shell/process", "account", "jwtauth/command", "examples/..."}, "who can start programs is what there is to audit"},
+	{"os/exec", []string{"shell/process", "account", "jwtauth/command", "examples/...", "bench/...", "internal/longline"}, "who can start programs is what there is to audit"},
 	{"net/http/...", []string{"shell/shellhttp", "metrics/scrape", "examples/..."}, "HTTP is parsed by the front, nowhere else"},
 	{"net/http/pprof", nil, "it registers itself on the default mux"},
 	{"expvar", nil, "it registers itself on the default mux"},
@@ -78,7 +87,7 @@ var onlyIn = []wall{
 	{"testing/...", []string{"examples/..."}, "test support is linked by no binary"},
 	{"encoding/gob", nil, "it decodes whatever types it is sent"},
 	{"plugin", nil, "no code is loaded at run time"},
-	{"github.com/creack/pty/...", []string{"shell/process"}, "terminals are made by the host side"},
+	{"github.com/creack/pty/...", []string{"shell/process", "bench/..."}, "terminals are made by the host side"},
 	{"github.com/golang-jwt/jwt/v5/...", []string{"jwtauth"}, "tokens are parsed in one place"},
 	{"golang.org/x/crypto/ssh/...", []string{"jwtauth"}, "key files are parsed in one place"},
 	{"github.com/r3labs/sse/v2/...", []string{"shell/shellhttp"}, "one of two encodings of the wire"},
@@ -93,6 +102,8 @@ var notLinked = []struct {
 	patterns []string
 	why      string
 }{
+	{"cmd/cli", []string{module + "/bench/...", module + "/internal/longline"}, "the benchmark is of no binary"},
+	{"cmd/agent", []string{module + "/bench/...", module + "/internal/longline"}, "the benchmark is of no binary"},
 	{
 		"cmd/cli", []string{
 			module + "/broker", module + "/sources", module + "/account", module + "/metrics/...", module + "/shell/process",

@@ -1,0 +1,153 @@
+// Command bench measures this agent against OpenSSH and dropbear, side by side
+// on one machine; see docs/performance.md. "make bench" builds and sets up what
+// it needs.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"regexp"
+	"strconv"
+	"syscall"
+	"time"
+
+	"shellagent/bench/relay"
+	"shellagent/bench/report"
+)
+
+func main() { os.Exit(run()) }
+
+// options are the command line's.
+type options struct {
+	agent, client, peers string
+	rows                 *regexp.Regexp
+	rounds               int
+	quick, list          bool
+	json                 string
+}
+
+func run() int {
+	if len(os.Args) > 1 && os.Args[1] == "relay" {
+		return runRelay(os.Args[2:])
+	}
+	o, err := parse(os.Args[1:])
+	if err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	broken, err := o.bench(ctx, os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	}
+	if broken {
+		return 1
+	}
+	return 0
+}
+
+func parse(args []string) (*options, error) {
+	o := new(options)
+	var rows string
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.StringVar(&o.agent, "agent", "bin/agent", "this project's agent")
+	f.StringVar(&o.client, "client", "bin/agent-cli", "this project's client")
+	f.StringVar(&o.peers, "peers", "dist/peers", "directory of scripts/peers.sh")
+	f.StringVar(&rows, "rows", ".", "experiments to run, by regular expression (-list names them)")
+	f.IntVar(&o.rounds, "rounds", 0, "rounds of every experiment, instead of its own number")
+	f.BoolVar(&o.quick, "quick", false, "fewer rounds, keys and bytes: a few minutes, more noise")
+	f.BoolVar(&o.list, "list", false, "name the experiments and do nothing")
+	f.StringVar(&o.json, "json", "", "write everything into this file")
+	verbose := f.Bool("v", false, "tell of each turn")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	level := slog.LevelWarn
+	if *verbose {
+		level = slog.LevelDebug
+	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
+	var err error
+	if o.rows, err = regexp.Compile(rows); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: -rows:", err)
+	}
+	return o, err
+}
+
+func (o *options) bench(ctx context.Context, out io.Writer) (broken bool, err error) {
+	s, err := open(ctx, o)
+	if err != nil {
+		return false, err
+	}
+	defer s.close()
+	began := time.Now()
+	r := report.Report{Began: began.UTC(), Machine: s.machine()}
+	for _, e := range s.experiments() {
+		if !o.rows.MatchString(e.Name) {
+			continue
+		}
+		if o.list {
+			fmt.Fprintln(out, e.Name)
+			continue
+		}
+		if o.rounds > 0 {
+			e.Rounds = o.rounds
+		}
+		fmt.Fprintf(os.Stderr, "%s, %d rounds\n", e.Name, e.Rounds)
+		r.Results = append(r.Results, e.Run(ctx, slog.Default()))
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+	}
+	if o.list {
+		return false, nil
+	}
+	r.Took = time.Since(began).Seconds()
+	r.Add(lines)
+	if err := r.WriteTable(out); err != nil {
+		return false, err
+	}
+	if o.json != "" {
+		err = writeJSON(o.json, &r)
+	}
+	return r.Broken(), err
+}
+
+func writeJSON(name string, r *report.Report) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.WriteJSON(f), f.Close())
+}
+
+// runRelay is the process that stands for no remote shell: uid, gid, home
+// directory, command line.
+func runRelay(args []string) int {
+	if len(args) < 4 {
+		fmt.Fprintln(os.Stderr, "usage: bench relay UID GID HOME ARGV…")
+		return 2
+	}
+	uid, err := strconv.ParseUint(args[0], 10, 32)
+	gid, err2 := strconv.ParseUint(args[1], 10, 32)
+	if err := errors.Join(err, err2); err != nil {
+		fmt.Fprintln(os.Stderr, "bench relay:", err)
+		return 2
+	}
+	code, err := relay.Run(args[3:], os.Environ(), args[2], uint32(uid), uint32(gid))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench relay:", err)
+		return 1
+	}
+	return code
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"shellagent/bench/peers"
+	"shellagent/bench/report"
+	"shellagent/internal/longline"
+)
+
+// scene is everything that the experiments run against.
+type scene struct {
+	site *peers.Site
+	// long has a round trip of 50 ms; wire has none to speak of and counts.
+	long, wire     *longline.Line
+	ours, oursCLI  *peers.Ours
+	ssh, sshRaised *peers.OpenSSH
+	dropbear       *peers.Dropbear
+	local          *peers.Local
+	size           sizes
+	noise          []byte // random, for transfers
+	noiseFile      string
+	text           []byte // what terminals show
+	textFile       string
+}
+
+const roundTrip = 50 * time.Millisecond
+
+// sizes are how much of everything is done.
+type sizes struct {
+	rounds, keys       int
+	bulk, text, wire   int // bytes
+	sessions, crowd    int
+	settle, interrupts time.Duration
+}
+
+var (
+	full  = sizes{15, 300, 256 << 20, 32 << 20, 2 << 20, 200, 100, 10 * time.Second, 2 * time.Second}
+	quick = sizes{5, 100, 64 << 20, 16 << 20, 1 << 20, 200, 100, 4 * time.Second, time.Second}
+)
+
+// open starts all servers and makes the data. close takes all away.
+func open(ctx context.Context, o *options) (s *scene, err error) {
+	s = &scene{size: full}
+	if o.quick {
+		s.size = quick
+	}
+	if o.list {
+		return s, nil
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.site, err = peers.NewSite(peers.Config{Agent: o.agent, Client: o.client, Root: o.peers}); err != nil {
+		return nil, err
+	}
+	if s.long, err = longline.Open(0, roundTrip/2); err != nil {
+		return nil, err
+	}
+	if s.wire, err = longline.Open(1, 0); err != nil {
+		return nil, err
+	}
+	s.site.Addresses = []netip.Addr{s.long.Near(), s.wire.Near()}
+	if err = s.start(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.data()
+}
+
+func (s *scene) start(ctx context.Context) (err error) {
+	if s.ours, s.oursCLI, err = peers.StartOurs(ctx, s.site); err != nil {
+		return err
+	}
+	if s.ssh, s.sshRaised, err = peers.StartOpenSSH(ctx, s.site); err != nil {
+		return err
+	}
+	if s.dropbear, err = peers.StartDropbear(ctx, s.site); err != nil {
+		return err
+	}
+	s.local, err = peers.NewLocal(s.site)
+	return err
+}
+
+// data makes what is transferred: noise, which nothing compresses, and text.
+func (s *scene) data() error {
+	s.noise = make([]byte, s.size.bulk+1<<20)
+	if _, err := rand.Read(s.noise); err != nil {
+		return err
+	}
+	s.text = terminalText(s.size.text)
+	s.noiseFile, s.textFile = filepath.Join(s.site.Files, "noise"), filepath.Join(s.site.Files, "text")
+	if err := os.WriteFile(s.noiseFile, s.noise[:s.size.bulk], 0o644); err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.textFile, s.text, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(s.textFile+"-wire", s.text[:s.size.wire], 0o644)
+}
+
+// terminalText is what a search through this project's sources looks like, with
+// colours, over and over.
+func terminalText(size int) []byte {
+	var once bytes.Buffer
+	for _, pattern := range []string{"*.md", "*/*.go", "*/*/*.go"} {
+		names, _ := filepath.Glob(pattern)
+		for _, name := range names {
+			content, err := os.ReadFile(name)
+			if err != nil {
+				continue
+			}
+			number := 0
+			for line := range bytes.Lines(content) {
+				number++
+				fmt.Fprintf(&once, "\x1b[35m%s\x1b[0m:\x1b[32m%d\x1b[0m:%s\n", name, number, bytes.TrimRight(line, "\n"))
+			}
+		}
+	}
+	if once.Len() == 0 {
+		once.WriteString("no sources here: run bench in the project's directory\n")
+	}
+	return bytes.Repeat(once.Bytes(), size/once.Len()+1)[:size]
+}
+
+func (s *scene) close() {
+	if s.site != nil {
+		s.site.Close()
+	}
+	for _, l := range []*longline.Line{s.long, s.wire} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+func (s *scene) machine() report.Machine {
+	m := report.Machine{Processors: runtime.NumCPU(), Versions: make(map[string]string)}
+	var name unix.Utsname
+	if err := unix.Uname(&name); err == nil {
+		m.Kernel = strings.TrimRight(string(name.Release[:]), "\x00")
+	}
+	if s.site != nil {
+		m.Versions["openssh"] = s.ssh.Version()
+	}
+	return m
+}
