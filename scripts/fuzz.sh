@@ -13,9 +13,10 @@ jobs=${2:-$((2 * $(nproc)))}
 if [ "${1}" = --one ]; then
 	dir=$2 target=$3
 	out=$FUZZ_WORK/${dir//\//_}.$target.out
+	# Minimizing by time takes a minute for every input whose coverage varies.
 	fuzz() {
 		(cd "$dir" && "$FUZZ_WORK/${dir//\//_}.test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$FUZZ_EACH" \
-			-test.parallel 1 -test.fuzzcachedir "$FUZZ_CACHE/$dir" -test.timeout 0) >"$out" 2>&1
+			-test.fuzzminimizetime 100x -test.parallel 1 -test.fuzzcachedir "$FUZZ_CACHE/$dir" -test.timeout 0) >"$out" 2>&1
 	}
 	# When the time is over while a worker starts, testing sometimes calls that
 	# a failure ("context deadline exceeded", go.dev/issue/75804). It is none if
