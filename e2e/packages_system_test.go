@@ -17,7 +17,7 @@ func TestPackageOnASystem(t *testing.T) {
 	needRoot(t)
 	d := packages(t)
 	m := bootMachine(t, 4*time.Minute)
-	share(t, m, filepath.Join(d.dir, "shellagent*_1.2.3_amd64.deb"), filepath.Join(d.next, "*.deb"), "../examples/fail2ban")
+	share(t, m, filepath.Join(d.dir, "shellagent*_1.2.3_amd64.deb"), filepath.Join(d.next, "*.deb"), brokenDeb(t, d), "../examples/fail2ban")
 	p := packaged{m}
 	m.step("install", p.install)
 	m.step("it lets nobody in", p.letsNobodyIn)
@@ -30,7 +30,9 @@ func TestPackageOnASystem(t *testing.T) {
 	m.step("restart", p.restart)
 	m.step("socket activation", p.socketActivation)
 	m.step("fail2ban", p.fail2ban)
-	m.step("upgrade", p.upgrade)
+	m.step("upgrade to a program that does not start", p.brokenUpgrade)
+	m.step("upgrade under a session", p.upgrade)
+	m.step("upgrade of a disabled service", p.upgradeDisabled)
 	m.step("remove", p.remove)
 	m.step("purge", p.purge)
 }
