@@ -5,13 +5,16 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"shellagent/jwtauth"
+	"shellagent/seal"
 )
 
 // Version is the format's.
 const Version = 1
 
 // Header says whose recording it is. It is in the file twice: as the first
-// frame, which the chain begins with, and, but for the certificate, within the
+// frame, which the chain begins with, and, but for the last two fields, within the
 // asciicast's first line, as "shellagent", so that an exported cast has it too.
 type Header struct {
 	Version   int    `json:"version"`
@@ -36,6 +39,9 @@ type Header struct {
 	Recipients []string          `json:"recipients,omitzero"`
 	Labels     map[string]string `json:"labels,omitzero"`
 	Started    time.Time         `json:"started"`
+	// HostKey is the agent's as an OpenSSH line. It is what the recording says;
+	// whether it is true is for the reader to know.
+	HostKey string `json:"hostKey,omitzero"`
 	// Certificate is the host key's word about the seal key.
 	Certificate string `json:"certificate,omitzero"`
 }
@@ -62,6 +68,18 @@ func parseHeader(b []byte) (*Header, error) {
 	return h, nil
 }
 
+// verifier trusts the header's certificate as far as its host key is known.
+func (h *Header) verifier(known Knower) (*seal.Verifier, error) {
+	host, _, err := jwtauth.ParsePublicKey(h.HostKey)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its host key: %w", ErrFormat, err)
+	}
+	if err := known(host); err != nil {
+		return nil, err
+	}
+	return seal.NewVerifier(h.Certificate, host)
+}
+
 // castHeader is the first line of an asciicast v2.
 type castHeader struct {
 	Version   int               `json:"version"`
@@ -77,7 +95,7 @@ type castHeader struct {
 // firstLine is the asciicast's header for a screen of that size and kind.
 func (h *Header) firstLine(cols, rows int, term string) ([]byte, error) {
 	ours := *h
-	ours.Certificate = ""
+	ours.Certificate, ours.HostKey = "", ""
 	c := castHeader{
 		Version: 2, Width: cols, Height: rows, Timestamp: h.Started.Unix(), Command: h.Command,
 		Title: h.User + "@" + h.Host + " " + h.Source, Ours: &ours,

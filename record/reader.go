@@ -63,9 +63,13 @@ type Reader struct {
 	err      error // from now on
 }
 
-// NewReader reads the header. With the host key of the agent that recorded, what
-// comes is verified; a zero key only reads.
-func NewReader(r io.Reader, host jwtauth.PublicKey) (*Reader, error) {
+// Knower says whether the key that a recording names is its agent's; a nil one
+// asks for nothing to be verified.
+type Knower func(hostKey jwtauth.PublicKey) error
+
+// NewReader reads the header. When the host key that it names is known, what
+// comes is verified.
+func NewReader(r io.Reader, known Knower) (*Reader, error) {
 	rd := &Reader{in: bufio.NewReaderSize(r, 64<<10)}
 	raw, err := readSkippable(rd.in, magicHeader, maxHeader)
 	switch {
@@ -77,8 +81,8 @@ func NewReader(r io.Reader, host jwtauth.PublicKey) (*Reader, error) {
 	if rd.header, err = parseHeader(raw); err != nil {
 		return nil, rd.damaged(err)
 	}
-	if !host.IsZero() {
-		if rd.verifier, err = seal.NewVerifier(rd.header.Certificate, host); err != nil {
+	if known != nil {
+		if rd.verifier, err = rd.header.verifier(known); err != nil {
 			return nil, rd.damaged(err)
 		}
 	}

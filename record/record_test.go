@@ -39,6 +39,14 @@ func newFixture(t testing.TB) fixture {
 	return fixture{host, key}
 }
 
+// known is for whoever knows this agent's host key.
+func (f fixture) known(k jwtauth.PublicKey) error {
+	if !k.Equal(f.host.PublicKey()) {
+		return errors.New("unknown")
+	}
+	return nil
+}
+
 func header() record.Header {
 	return record.Header{
 		Session: "SESSION", Host: "web1", Source: "debug", Subject: "alice", Key: "KEY", User: "operator",
@@ -75,9 +83,9 @@ func (f fixture) small(t testing.TB, o record.Options) []byte {
 	return b
 }
 
-func export(t testing.TB, b []byte, host jwtauth.PublicKey, o record.ExportOptions) (string, error) {
+func export(t testing.TB, b []byte, known record.Knower, o record.ExportOptions) (string, error) {
 	t.Helper()
-	r, err := record.NewReader(bytes.NewReader(b), host)
+	r, err := record.NewReader(bytes.NewReader(b), known)
 	if err != nil {
 		return "", err
 	}
@@ -115,7 +123,7 @@ func TestExport(t *testing.T) {
 		2: {`"width":90,"height":20,`, wantV2},
 		3: {`"term":{"cols":90,"rows":20,"type":"xterm"},`, wantV3},
 	} {
-		got, err := export(t, b, f.host.PublicKey(), record.ExportOptions{Version: version})
+		got, err := export(t, b, f.known, record.ExportOptions{Version: version})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,11 +142,11 @@ func TestExport(t *testing.T) {
 func TestEveryByteChanged(t *testing.T) {
 	f := newFixture(t)
 	b := f.small(t, record.Options{})
-	starts := segmentStarts(t, b, f.host.PublicKey())
+	starts := segmentStarts(t, b, f.known)
 	for i := range b {
 		changed := bytes.Clone(b)
 		changed[i] ^= 1 << rand.IntN(8)
-		d := damage(t, changed, f.host.PublicKey())
+		d := damage(t, changed, f.known)
 		if d == nil {
 			t.Fatalf("byte %d is changed, and nobody sees it", i)
 		}
@@ -152,16 +160,16 @@ func TestEveryByteRemoved(t *testing.T) {
 	f := newFixture(t)
 	b := f.small(t, record.Options{})
 	for i := range b {
-		if d := damage(t, append(bytes.Clone(b[:i]), b[i+1:]...), f.host.PublicKey()); d == nil {
+		if d := damage(t, append(bytes.Clone(b[:i]), b[i+1:]...), f.known); d == nil {
 			t.Fatalf("byte %d is removed, and nobody sees it", i)
 		}
-		if d := damage(t, b[:i], f.host.PublicKey()); d == nil {
+		if d := damage(t, b[:i], f.known); d == nil {
 			t.Fatalf("all from byte %d is cut off, and nobody sees it", i)
 		} else if d.Offset > int64(i) {
 			t.Fatalf("all from byte %d is cut off; found was: %v", i, d)
 		}
 	}
-	if d := damage(t, append(bytes.Clone(b), 'x'), f.host.PublicKey()); d == nil {
+	if d := damage(t, append(bytes.Clone(b), 'x'), f.known); d == nil {
 		t.Fatal("a byte too many is not seen")
 	}
 }
@@ -169,7 +177,7 @@ func TestEveryByteRemoved(t *testing.T) {
 func TestSegmentsMoved(t *testing.T) {
 	f := newFixture(t)
 	b := f.small(t, record.Options{})
-	starts := segmentStarts(t, b, f.host.PublicKey())
+	starts := segmentStarts(t, b, f.known)
 	if len(starts) < 4 {
 		t.Fatalf("%d segments", len(starts))
 	}
@@ -182,7 +190,7 @@ func TestSegmentsMoved(t *testing.T) {
 		"cut":      {head, a, m},
 		"appended": {head, a, m, z, m},
 	} {
-		d := damage(t, bytes.Join(parts, nil), f.host.PublicKey())
+		d := damage(t, bytes.Join(parts, nil), f.known)
 		if d == nil {
 			t.Errorf("%s: not seen", what)
 		}
@@ -191,7 +199,7 @@ func TestSegmentsMoved(t *testing.T) {
 		}
 	}
 	other := newFixture(t)
-	if d := damage(t, b, other.host.PublicKey()); d == nil {
+	if d := damage(t, b, other.known); d == nil {
 		t.Error("another agent's recording is taken for this one's")
 	}
 }
@@ -199,8 +207,8 @@ func TestSegmentsMoved(t *testing.T) {
 func TestCutEndIsRepaired(t *testing.T) {
 	f := newFixture(t)
 	b := f.small(t, record.Options{})
-	starts := segmentStarts(t, b, f.host.PublicKey())
-	got, err := export(t, b[:starts[4]+5], jwtauth.PublicKey{}, record.ExportOptions{})
+	starts := segmentStarts(t, b, f.known)
+	got, err := export(t, b[:starts[4]+5], nil, record.ExportOptions{})
 	if !errors.Is(err, record.ErrCut) {
 		t.Errorf("error %v", err)
 	}
@@ -221,13 +229,13 @@ func TestEncrypted(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := f.small(t, record.Options{Recipients: recipients})
-	if d := damage(t, b, f.host.PublicKey()); d != nil {
+	if d := damage(t, b, f.known); d != nil {
 		t.Errorf("without the identity it cannot be verified: %v", d)
 	}
-	if _, err := export(t, b, f.host.PublicKey(), record.ExportOptions{}); !errors.Is(err, record.ErrEncrypted) {
+	if _, err := export(t, b, f.known, record.ExportOptions{}); !errors.Is(err, record.ErrEncrypted) {
 		t.Errorf("without the identity: %v", err)
 	}
-	got, err := export(t, b, f.host.PublicKey(), record.ExportOptions{Identities: []age.Identity{identity}})
+	got, err := export(t, b, f.known, record.ExportOptions{Identities: []age.Identity{identity}})
 	if _, rest, _ := strings.Cut(got, "\n"); err != nil || rest != wantV2 {
 		t.Errorf("got %v and\n%s", err, rest)
 	}
@@ -235,7 +243,7 @@ func TestEncrypted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := export(t, b, f.host.PublicKey(), record.ExportOptions{Identities: []age.Identity{other}}); err == nil {
+	if _, err := export(t, b, f.known, record.ExportOptions{Identities: []age.Identity{other}}); err == nil {
 		t.Error("another identity reads it")
 	}
 }
@@ -263,9 +271,9 @@ func TestFilesAreTheOwners(t *testing.T) {
 }
 
 // damage returns what is wrong with a recording, or nil.
-func damage(t testing.TB, b []byte, host jwtauth.PublicKey) *record.Damage {
+func damage(t testing.TB, b []byte, known record.Knower) *record.Damage {
 	t.Helper()
-	r, err := record.NewReader(bytes.NewReader(b), host)
+	r, err := record.NewReader(bytes.NewReader(b), known)
 	for err == nil {
 		_, err = r.Next()
 	}
@@ -280,7 +288,7 @@ func damage(t testing.TB, b []byte, host jwtauth.PublicKey) *record.Damage {
 }
 
 // segmentStarts are the offsets at which segments begin, the header's first.
-func segmentStarts(t testing.TB, b []byte, host jwtauth.PublicKey) []int {
+func segmentStarts(t testing.TB, b []byte, known record.Knower) []int {
 	t.Helper()
 	starts := []int{0}
 	for i := 0; ; i++ {
@@ -290,7 +298,7 @@ func segmentStarts(t testing.TB, b []byte, host jwtauth.PublicKey) []int {
 		}
 		starts = append(starts, starts[i]+1+at)
 	}
-	if d := damage(t, b, host); d != nil {
+	if d := damage(t, b, known); d != nil {
 		t.Fatal(d)
 	}
 	return starts
@@ -328,7 +336,7 @@ func TestRunesInAnyPieces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := export(t, b, f.host.PublicKey(), record.ExportOptions{})
+		got, err := export(t, b, f.known, record.ExportOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -360,8 +368,8 @@ func FuzzReader(f *testing.F) {
 	fix := newFixture(f)
 	f.Add(fix.small(f, record.Options{}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, host := range []jwtauth.PublicKey{{}, fix.host.PublicKey()} {
-			r, err := record.NewReader(bytes.NewReader(b), host)
+		for _, known := range []record.Knower{nil, fix.known} {
+			r, err := record.NewReader(bytes.NewReader(b), known)
 			if err != nil {
 				continue
 			}

@@ -12,6 +12,7 @@ import (
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
 
+	"shellagent/jwtauth"
 	"shellagent/seal"
 	"shellagent/shell"
 )
@@ -27,7 +28,7 @@ const (
 // Sealer signs the links of a recording's chain; *[seal.Key] is one.
 type Sealer interface {
 	Sign(seal.Purpose, seal.Link) []byte
-	Certificate() string
+	Certificate() (certificate string, host jwtauth.PublicKey)
 }
 
 // Options are how a recording is written.
@@ -61,7 +62,8 @@ type Writer struct {
 // Create begins a recording at path, whose folders are made, mode 0700; the file
 // must not exist yet, and has mode 0600.
 func Create(path string, h Header, s Sealer, o Options) (*Writer, error) {
-	h.Version, h.Certificate = Version, s.Certificate()
+	certificate, host := s.Certificate()
+	h.Version, h.Certificate, h.HostKey = Version, certificate, host.AuthorizedKey("")
 	header, err := h.encode()
 	if err != nil {
 		return nil, err

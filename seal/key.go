@@ -32,6 +32,7 @@ type Key struct {
 
 	mu          sync.Mutex
 	certificate string
+	host        jwtauth.PublicKey
 }
 
 // Load returns the seal key of a state directory, made at its first use, with a
@@ -47,7 +48,7 @@ func Load(dir string, host *jwtauth.PrivateKey, now time.Time) (*Key, error) {
 	}
 	kept, err := os.ReadFile(k.certificatePath())
 	if err == nil && k.certifies(string(kept), host.PublicKey(), now) {
-		k.certificate = string(kept)
+		k.certificate, k.host = string(kept), host.PublicKey()
 		return k, nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -68,15 +69,16 @@ func (k *Key) Certify(host *jwtauth.PrivateKey, now time.Time) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.certificate = certificate
+	k.certificate, k.host = certificate, host.PublicKey()
 	return nil
 }
 
-// Certificate is the host key's word about this key; see [Verifier].
-func (k *Key) Certificate() string {
+// Certificate is the host key's word about this key (see [NewVerifier]), and the
+// host key whose word it is.
+func (k *Key) Certificate() (certificate string, host jwtauth.PublicKey) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.certificate
+	return k.certificate, k.host
 }
 
 // Sign seals a link.
