@@ -138,7 +138,10 @@ func (s *scene) crowds() []measure.Experiment {
 	return []measure.Experiment{
 		{
 			Name: "idle memory", Rounds: max(1, s.size.rounds/5), Limit: 5 * time.Minute,
-			Contestants: s.two(peers.Ask{Many: true}), Turn: idle.Turn,
+			Contestants: []measure.Contestant{
+				{Name: ours, Peer: s.oursIdle, Ask: peers.Ask{Many: true}}, {Name: openssh, Peer: s.ssh, Ask: peers.Ask{Many: true}},
+			},
+			Turn: idle.Turn,
 		},
 		{
 			Name: "crowd", Rounds: s.size.rounds, Limit: time.Minute,

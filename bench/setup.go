@@ -25,6 +25,7 @@ type scene struct {
 	// long has a round trip of 50 ms; wire has none to speak of and counts.
 	long, wire     *longline.Line
 	ours, oursCLI  *peers.Ours
+	oursIdle       *peers.Ours // has done nothing else yet when its memory is taken
 	ssh, sshRaised *peers.OpenSSH
 	dropbear       *peers.Dropbear
 	local          *peers.Local
@@ -81,7 +82,10 @@ func open(ctx context.Context, o *options) (s *scene, err error) {
 }
 
 func (s *scene) start(ctx context.Context) (err error) {
-	if s.ours, s.oursCLI, err = peers.StartOurs(ctx, s.site); err != nil {
+	if s.ours, s.oursCLI, err = peers.StartOurs(ctx, s.site, "agent"); err != nil {
+		return err
+	}
+	if s.oursIdle, _, err = peers.StartOurs(ctx, s.site, "idle"); err != nil {
 		return err
 	}
 	if s.ssh, s.sshRaised, err = peers.StartOpenSSH(ctx, s.site); err != nil {

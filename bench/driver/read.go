@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -15,7 +16,12 @@ func (c *Client) read(p []byte) (int, error) {
 	if !ok {
 		deadline = time.Now().Add(24 * time.Hour)
 	}
-	return c.readBefore(p, deadline)
+	n, err := c.readBefore(p, deadline)
+	if errors.Is(err, os.ErrDeadlineExceeded) && ok {
+		<-c.ctx.Done() // at any moment now
+		err = context.Cause(c.ctx)
+	}
+	return n, err
 }
 
 // readBefore reads what is there as soon as something is. It polls by itself:

@@ -24,9 +24,10 @@ type Ours struct {
 // object is JSON in the making.
 type object = map[string]any
 
-// StartOurs starts the agent with its defaults and returns it as met with the
-// binary that is everything, and with the client for laptops.
-func StartOurs(ctx context.Context, s *Site) (agent, client *Ours, err error) {
+// StartOurs starts an agent with its defaults and returns it as met with the
+// binary that is everything, and with the client for laptops. The name tells its
+// files from those of other agents on the site.
+func StartOurs(ctx context.Context, s *Site, name string) (agent, client *Ours, err error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, nil, err
@@ -46,26 +47,27 @@ func StartOurs(ctx context.Context, s *Site) (agent, client *Ours, err error) {
 		return more
 	}
 	o := &Ours{site: s, name: "ours", client: s.Agent, port: port}
+	agentFile, clientFile := name+".json", name+"-client.json"
 	files := object{
-		"agent.json": object{
-			"listen": object{"address": addresses}, "stateDir": filepath.Join(s.Dir, "agent-state"), "verifyKeys": []string{public},
+		agentFile: object{
+			"listen": object{"address": addresses}, "stateDir": filepath.Join(s.Dir, name+"-state"), "verifyKeys": []string{public},
 			"sources": object{"bench": source(object{}), "many": source(object{"maxSessions": 5000})},
 		},
-		"client.json": object{"signingKeyPath": s.key, "targets": targets},
+		clientFile: object{"signingKeyPath": s.key, "targets": targets},
 	}
-	for name, content := range files {
+	for file, content := range files {
 		text, err := json.MarshalIndent(content, "", "  ")
 		if err != nil {
 			return nil, nil, err
 		}
-		if _, err := s.write(name, string(text)); err != nil {
+		if _, err := s.write(file, string(text)); err != nil {
 			return nil, nil, err
 		}
 	}
-	o.config = filepath.Join(s.Dir, "client.json")
-	cmd := exec.Command(s.Agent, "listen", "-c", filepath.Join(s.Dir, "agent.json"))
+	o.config = filepath.Join(s.Dir, clientFile)
+	cmd := exec.Command(s.Agent, "listen", "-c", filepath.Join(s.Dir, agentFile))
 	cmd.Env = s.environment()
-	if o.server, err = s.listen(ctx, cmd, "agent", s.Agent, port); err != nil {
+	if o.server, err = s.listen(ctx, cmd, name, s.Agent, port); err != nil {
 		return nil, nil, err
 	}
 	if err := o.meet(targets); err != nil {

@@ -52,9 +52,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 		for _, o := range result.Outcomes {
 			switch {
 			case o.NotRun != "":
-				fmt.Fprintf(table, "%s\t%s\tNOT RUN: %s\t\t\t\n", result.Experiment, o.Contestant, oneLine(o.NotRun))
+				fmt.Fprintf(table, "%s\t%s\tNOT RUN: %s\n", result.Experiment, o.Contestant, oneLine(o.NotRun))
 			case o.Failed != "":
-				fmt.Fprintf(table, "%s\t%s\tFAILED: %s\t\t\t\n", result.Experiment, o.Contestant, oneLine(o.Failed))
+				fmt.Fprintf(table, "%s\t%s\tFAILED: %s\n", result.Experiment, o.Contestant, oneLine(o.Failed))
 			default:
 				for _, metric := range o.Metrics() {
 					s := Of(o.Values[metric])
@@ -63,7 +63,10 @@ func (r *Report) WriteTable(w io.Writer) error {
 			}
 		}
 	}
-	fmt.Fprintln(table, "\t\t\t\t\t")
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
 	fmt.Fprintln(table, "what\tours\ttheirs\tratio (quartiles)\tgoal\tverdict")
 	for _, j := range r.Lines {
 		fmt.Fprintln(table, j.row())
@@ -80,7 +83,7 @@ func (j Judged) row() string {
 		what += ", against " + j.Against
 	}
 	if j.Why != "" {
-		return fmt.Sprintf("%s\t\t\t\t%s\t%s", what, j.Goal, j.Verdict)
+		return fmt.Sprintf("%s\t–\t–\t–\t%s\t%s", what, j.Goal, j.Verdict)
 	}
 	theirs, ratio := "", ""
 	if j.Against != "" {
@@ -98,7 +101,7 @@ func (r *Report) writeEnd(w io.Writer) error {
 		count[j.Verdict]++
 		switch j.Verdict {
 		case Short:
-			fmt.Fprintf(&text, "falls short: %s, against %s: %.2f, goal %s\n", j.What, j.Against, j.Ratio.Median, j.Goal)
+			fmt.Fprintf(&text, "falls short: %s\n", j.short())
 		case Failed, NotRun:
 			fmt.Fprintf(&text, "%s: %s: %s\n", j.Verdict, j.What, oneLine(j.Why))
 		}
@@ -106,6 +109,14 @@ func (r *Report) writeEnd(w io.Writer) error {
 	fmt.Fprintf(&text, "%d goals met, %d fall short, %d not run, %d failed; %.0f s\n", count[Met], count[Short], count[NotRun], count[Failed], r.Took)
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+// short tells by how much a goal is missed.
+func (j Judged) short() string {
+	if j.Against == "" {
+		return fmt.Sprintf("%s: %s %s, goal %s", j.What, number(j.Ours.Median), j.Metric, j.Goal)
+	}
+	return fmt.Sprintf("%s, against %s: %.2f, goal %s", j.What, j.Against, j.Ratio.Median, j.Goal)
 }
 
 // Broken says whether a contestant failed in an experiment.
