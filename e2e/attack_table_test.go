@@ -13,8 +13,10 @@ const someSession = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 // attacks has at least one for every row of the table of refusals.
 var attacks = map[shell.Reason]map[string]attack{
 	shell.ReasonMalformed: {
-		"HTTP/1.0":        text("GET /v1/sessions HTTP/1.0\r\n\r\n"),
-		"GET with a body": text("GET /v1/sessions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\nContent-Length: 1\r\n\r\nx"),
+		"HTTP/1.0":            text("GET /v1/sessions HTTP/1.0\r\n\r\n"),
+		"healthz with a body": text("GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx"),
+		"agent with a body":   text("GET /v1/agent HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx"),
+		"GET with a body":     text("GET /v1/sessions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\nContent-Length: 1\r\n\r\nx"),
 	},
 	shell.ReasonOrigin: {
 		"Origin":      changed(func(r request) request { r.headers = []string{"Origin: https://example.org"}; return r }),

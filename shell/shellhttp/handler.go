@@ -88,12 +88,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case target == "/healthz" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-		h.health(w, r)
+		h.bodiless(w, r, remote, h.health)
 	case target == "/v1/agent" && r.Method == http.MethodGet:
-		h.agent(w, r, remote)
+		h.bodiless(w, r, remote, h.agent)
 	default:
 		h.call(w, r, target, remote)
 	}
+}
+
+// bodiless answers what anybody may ask, which has no body: the server would
+// wait without a deadline for one that was announced and does not come.
+func (h *Handler) bodiless(w http.ResponseWriter, r *http.Request, remote netip.AddrPort, answer func(http.ResponseWriter, *http.Request, netip.AddrPort)) {
+	if _, denied := checkBody(r, ""); denied != nil {
+		h.refuse(w, r, remote, denied)
+		return
+	}
+	answer(w, r, remote)
 }
 
 // call hands a request to the broker and renders what it says.
@@ -193,7 +203,7 @@ func (h *Handler) count(reason shell.Reason, remote netip.Addr) {
 }
 
 // health answers whether the agent can work; it tells nothing else.
-func (h *Handler) health(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) health(w http.ResponseWriter, r *http.Request, _ netip.AddrPort) {
 	if h.cfg.Ready != nil {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()

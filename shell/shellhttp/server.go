@@ -60,11 +60,19 @@ func NewServer(h *Handler, tlsConfig *tls.Config) *http.Server {
 			SendPingTimeout:               15 * time.Second,
 			PingTimeout:                   10 * time.Second,
 			WriteByteTimeout:              writeTime,
-			CountError:                    func(string) { h.count(shell.ReasonMalformed, netip.Addr{}) },
+			CountError:                    h.countHTTP2,
 		},
 	}
 	server.RegisterOnShutdown(h.leave)
 	return server
+}
+
+// countHTTP2 counts what the server itself found wrong with a peer's HTTP/2. A
+// peer that is gone without a word broke no rule.
+func (h *Handler) countHTTP2(kind string) {
+	if kind != "conn_close_lost_ping" {
+		h.count(shell.ReasonMalformed, netip.Addr{})
+	}
 }
 
 // connWatch counts the requests that net/http refuses before any handler sees
