@@ -48,10 +48,12 @@ type FrontConfig struct {
 	MaxConns int
 	// Grace is how long the front may take to finish when Run ends; 0 means 5 s.
 	Grace time.Duration
-	// Started, Ready and Refused may be nil. Started is told how often the
-	// front was started before; Ready is called when one serves; Refused of
-	// refusals that the front made itself.
+	// Started, Lost, Ready and Refused may be nil. Started is told how often the
+	// front was started before; Lost is called when one ended that nobody asked
+	// to, and all connections with it; Ready is called when one serves; Refused
+	// of refusals that the front made itself.
 	Started func(before uint64)
+	Lost    func()
 	Ready   func()
 	Refused func(reason shell.Reason, remote netip.Addr, n uint64)
 	// Log may be nil, which discards.
@@ -253,6 +255,9 @@ func (f *Front) Run(ctx context.Context) error {
 			f.rest(ctx, p)
 			delay = 0
 			continue
+		}
+		if f.cfg.Lost != nil && err == nil {
+			f.cfg.Lost()
 		}
 		if !f.everReady.Load() && (err != nil || before+1 >= maxStillborn) {
 			return fmt.Errorf("the front does not start: %w", errors.Join(err, ended))

@@ -98,3 +98,38 @@ func TestCrowd(t *testing.T) {
 		t.Error("the zero crowd lets somebody in")
 	}
 }
+
+// An address has against it after an upgrade what it had before, less what lapsed
+// meanwhile.
+func TestPenaltiesCrossAnUpgrade(t *testing.T) {
+	clock := newTestClock()
+	before := NewPenalties(clock.now)
+	before.Add(flooder, 1<<63)
+	before.Add(netip.Addr{}, 5) // many, who could not be told apart
+	forgiven := netip.MustParseAddr("2001:db8::1")
+	before.Add(forgiven, 1)
+	state := before.State()
+	if err := CheckPenalties(state); err != nil || len(state) != 2 {
+		t.Fatalf("%v: %v", state, err)
+	}
+	clock.advance(pointLapses)
+	after := NewPenalties(clock.now)
+	after.Restore(state, pointLapses)
+	if got, want := after.Add(flooder, 1), before.Add(flooder, 1); got != want || got < shell.MaxWait/2 {
+		t.Errorf("the next refusal waits %v, without the upgrade %v", got, want)
+	}
+	if left := after.State(); len(left) != 1 {
+		t.Errorf("left are %v", left)
+	}
+	for name, bad := range map[string][]PenaltyState{
+		"nobody's":  {{Points: 1}},
+		"a part":    {{From: netip.PrefixFrom(forgiven, 64), Points: 1}},
+		"none":      {{From: netip.PrefixFrom(forgiven, 128)}},
+		"too many":  {{From: netip.PrefixFrom(forgiven, 128), Points: mostPoints + 1}},
+		"addresses": make([]PenaltyState, maxPenalties+1),
+	} {
+		if CheckPenalties(bad) == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}

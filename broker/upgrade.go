@@ -40,8 +40,8 @@ type ClientState struct {
 	Host string `json:"host,omitempty"`
 }
 
-// AwaitClients is called before connections are cut for an upgrade; see
-// [shell.Session.AwaitClient].
+// AwaitClients is called before connections are cut for an upgrade, and when the
+// front died and took them with it; see [shell.Session.AwaitClient].
 func (b *Broker) AwaitClients() { b.sessions.AwaitClients() }
 
 // Freeze brings every session to a standstill until [Broker.Thaw]. The front has

@@ -59,14 +59,15 @@ func (s *Session) resumeInput() {
 	s.feedMore()
 }
 
-// AwaitClient is called before the agent itself cuts the connection of an
-// attached client: it has 25 seconds to come back, whatever linger says.
+// AwaitClient is called when the agent itself cuts the connection of a client,
+// before or within 2 seconds after: a client that is attached, or was until then,
+// has 25 seconds to come back, whatever linger says.
 func (s *Session) AwaitClient() {
 	s.mu.Lock()
 	defer s.unlock()
-	if s.stream != nil {
+	if now := time.Now(); s.stream != nil || now.Sub(s.detachedAt) <= ownLoss {
 		s.awaited = true
-		s.lastHeard = time.Now()
+		s.lastHeard = latest(s.lastHeard, now)
 	}
 }
 

@@ -11,6 +11,9 @@ const (
 	silence = 25 * time.Second
 	// retention is how long at least an exit is kept for somebody to hear it.
 	retention = 60 * time.Second
+	// ownLoss is how soon the agent finds out that a connection was lost by its
+	// own doing and not by the client's: see [Session.AwaitClient].
+	ownLoss = 2 * time.Second
 )
 
 // durationWarnings are how long before the end of MaxDuration a notice is sent.
@@ -83,12 +86,13 @@ func (s *Session) passAttached(a *alarm) {
 }
 
 // passLinger hangs up a session that nobody comes back to. A client whose
-// requests still arrive is on its way.
+// requests still arrive is on its way. However short the linger, it is not over
+// before the agent knows whose doing the loss was.
 func (s *Session) passLinger(a *alarm) {
 	if s.stream != nil || s.isHungUp() {
 		return
 	}
-	from, linger := latest(s.detachedAt, s.lastHeard), s.grant.Limits.Linger
+	from, linger := latest(s.detachedAt, s.lastHeard), max(s.grant.Limits.Linger, ownLoss)
 	if s.awaited {
 		linger = max(linger, silence)
 	}

@@ -254,3 +254,35 @@ func TestTimerIsSetRarely(t *testing.T) {
 		}
 	})
 }
+
+// Without a linger a lost connection is the end, unless it was the agent that lost
+// it, as it finds out a moment later.
+func TestConnectionLostByTheAgent(t *testing.T) {
+	for name, c := range map[string]struct {
+		toldAfter time.Duration // 0: never
+		lives     time.Duration
+	}{
+		"by the client":   {0, ownLoss},
+		"by the agent":    {ownLoss / 2, ownLoss/2 + silence},
+		"told too late":   {ownLoss + time.Second, ownLoss},
+		"told just so":    {ownLoss - time.Millisecond, ownLoss - time.Millisecond + silence},
+		"told when it is": {time.Nanosecond, time.Nanosecond + silence},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onStage(t, func(cfg *SessionConfig, _ *fakeProgram) { cfg.Grant.Limits.Linger = 0 }, func(g *stage) {
+				g.attach(0).Close()
+				if c.toldAfter > 0 {
+					time.AfterFunc(c.toldAfter, g.AwaitClient)
+				}
+				later(c.lives - time.Nanosecond)
+				if g.isHungUp() {
+					g.Error("hung up too early")
+				}
+				later(time.Nanosecond)
+				if !g.isHungUp() {
+					g.Error("not hung up")
+				}
+			})
+		})
+	}
+}

@@ -310,7 +310,7 @@ func TestClientHasTimeToComeBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			st.Close()
-			synctest.Wait()
+			later(ownLoss)
 			if !g.isHungUp() {
 				t.Error("linger no longer counts")
 			}

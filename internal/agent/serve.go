@@ -208,6 +208,7 @@ func (a *agent) assembleFront() error {
 		SignLeaf: func(key *ecdsa.PublicKey) ([][]byte, error) {
 			return jwtauth.SignLeaf(a.hosts.current(), key, time.Now(), leafLifetime)
 		},
+		Lost: a.broker.AwaitClients,
 		Started: func(before uint64) {
 			a.metrics.Observe(shell.Event{Kind: shell.EventFrontStarted, Time: time.Now(), Count: before})
 		},

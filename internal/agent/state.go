@@ -36,9 +36,11 @@ type stateHead struct {
 	Scrapes int    `json:"scrapes,omitempty"`
 	Metrics string `json:"metrics,omitempty"`
 
-	Guard    jwtauth.GuardState `json:"guard"`
-	Host     process.HostState  `json:"host"`
-	Sessions int                `json:"sessions"`
+	Guard jwtauth.GuardState `json:"guard"`
+	// Penalties are what addresses have against them.
+	Penalties []broker.PenaltyState `json:"penalties,omitempty"`
+	Host      process.HostState     `json:"host"`
+	Sessions  int                   `json:"sessions"`
 }
 
 // sessionRecord is a session and its program, which is nil when it has finished.
@@ -87,7 +89,7 @@ func (a *agent) writeRecords(w *handover.Writer, began time.Duration) (descripto
 	head := stateHead{
 		Agent: version.String(), Frozen: int64(monotonic()), Began: int64(began), Upgrades: a.upgrades,
 		StateDir: a.config.StateDir, Addresses: a.opened, Lock: numberOf(a.lock),
-		Guard: a.guard.State(), Host: a.system.State(),
+		Guard: a.guard.State(), Penalties: a.broker.Penalties(), Host: a.system.State(),
 	}
 	for _, l := range a.listeners {
 		head.Listeners = append(head.Listeners, numberOf(l))
@@ -149,6 +151,9 @@ func readHead(r *handover.Reader) (stateHead, error) {
 		if fd < 3 {
 			return head, fmt.Errorf("%w: descriptor %d is no socket", handover.ErrDamaged, fd)
 		}
+	}
+	if err := broker.CheckPenalties(head.Penalties); err != nil {
+		return head, fmt.Errorf("%w: %w", handover.ErrDamaged, err)
 	}
 	return head, head.Guard.Check()
 }

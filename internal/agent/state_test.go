@@ -3,11 +3,13 @@ package agent
 import (
 	"bytes"
 	"encoding/json"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"shellagent/broker"
 	"shellagent/internal/handover"
 	"shellagent/jwtauth"
 	"shellagent/shell"
@@ -84,6 +86,10 @@ func TestCheckState(t *testing.T) {
 		"metrics on stdin":       func(h *stateHead, _ *sessionRecord) { h.Metrics, h.Scrapes = "127.0.0.1:1", 1 },
 		"no lock":                func(h *stateHead, _ *sessionRecord) { h.Lock = -1 },
 		"no directory":           func(h *stateHead, _ *sessionRecord) { h.StateDir = "" },
+		"a penalty below zero": func(h *stateHead, _ *sessionRecord) {
+			h.Penalties = []broker.PenaltyState{{From: netip.MustParsePrefix("192.0.2.1/32"), Points: -1}}
+		},
+		"nobody's penalty":       func(h *stateHead, _ *sessionRecord) { h.Penalties = []broker.PenaltyState{{Points: 1}} },
 		"no secret":              func(h *stateHead, _ *sessionRecord) { h.Guard.Nonces = nil },
 		"no program":             func(_ *stateHead, s *sessionRecord) { s.Program = nil },
 		"no program's number":    func(_ *stateHead, s *sessionRecord) { s.Program.PID = 0 },

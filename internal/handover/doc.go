@@ -16,7 +16,8 @@ package handover
 
 // Version is what [Create] writes. [Reads] lists what [Open] understands, and
 // what a newer program answers when an older one asks whether it can take over.
-const Version uint32 = 1
+const Version uint32 = 2
 
-// Reads are the versions that can be read.
-var Reads = []uint32{1}
+// Reads are the versions that can be read: 1 lacks the socket for metrics and the
+// penalties of addresses.
+var Reads = []uint32{1, 2}
