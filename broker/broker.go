@@ -85,7 +85,8 @@ type Broker struct {
 // client is one holder of a session key.
 type client struct {
 	key     jwtauth.PublicKey
-	host    string // thumbprint of the host key that they know; "" for the current one
+	mac     *jwtauth.MAC // agreed with them; nil for none
+	host    string       // thumbprint of the host key that they know; "" for the current one
 	window  jwtauth.Window
 	session *shell.Session
 }

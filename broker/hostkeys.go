@@ -76,7 +76,7 @@ func (b *Broker) hostToken(s *shell.Session, who *caller, key jwtauth.PublicKey)
 	now := jwtauth.NumericDateOf(b.now())
 	token, err := jwtauth.Sign(context.Background(), own, jwtauth.TypeHost, jwtauth.Claims{
 		IssuedAt: now, Expires: now.Add(jwtauth.Lifetime), Audience: key.Thumbprint(),
-		SessionID: s.ID(), OpenHash: who.token.Hash(),
+		SessionID: s.ID(), OpenHash: who.token.Hash(), Share: who.share,
 	})
 	if err != nil {
 		return "", nil, fmt.Errorf("host token: %w", err)

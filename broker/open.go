@@ -41,7 +41,11 @@ func (b *Broker) open(ctx context.Context, call *shell.Call, who *caller, source
 	if err != nil {
 		return nil, err
 	}
-	if !existed {
+	if existed {
+		// Nobody agrees on a MAC for a key that writes already: this token does
+		// not prove that they have it.
+		who.share = ""
+	} else {
 		b.opened(s, call, began)
 	}
 	return b.stream(s, call, who, key, 0)
@@ -57,6 +61,10 @@ func (b *Broker) decideAndStart(ctx context.Context, call *shell.Call, who *call
 		return nil, false, err
 	}
 	kid := key.Thumbprint()
+	holder, err := who.holder(kid)
+	if err != nil {
+		return nil, false, err
+	}
 	opening := shell.Opening{
 		ID: kid, Key: who.kid, Hash: openHash(ask.Source, body),
 		Source: ask.Source, MaxSessions: grant.Limits.MaxSessions,
@@ -76,7 +84,7 @@ func (b *Broker) decideAndStart(ctx context.Context, call *shell.Call, who *call
 			SessionKey: kid, OpenHash: opening.Hash, OnEvent: b.sessionEvent, Now: b.now,
 			OnGone: func() { b.forget(kid) },
 		}, p)
-		b.admit(s, ask, who.policy, key, who.knownAs())
+		b.admit(s, ask, who.policy, holder)
 		return s, nil
 	})
 }
@@ -89,15 +97,17 @@ func openHash(source string, body []byte) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// admit makes the session known to requests and to policy, until forget.
-func (b *Broker) admit(s *shell.Session, ask sources.Request, used *sources.Policy, key jwtauth.PublicKey, host string) {
-	kid := key.Thumbprint()
+// admit makes the session and the holder of its key known to requests and to
+// policy, until forget.
+func (b *Broker) admit(s *shell.Session, ask sources.Request, used *sources.Policy, holder *client) {
+	kid := holder.key.Thumbprint()
+	holder.session = s
 	ask.Again = true
 	l := &live{session: s, request: ask, uid: s.Grant().Credential.UID, kids: []string{kid}}
 	b.mu.Lock()
 	b.lives[s.ID()] = l
 	b.remember(l)
-	b.clients[kid] = &client{key: key, session: s, host: host}
+	b.clients[kid] = holder
 	b.mu.Unlock()
 	// A policy that came into force since then has not seen this session.
 	if p := b.Policy(); p != used {

@@ -81,8 +81,13 @@ func (b *Broker) attach(ctx context.Context, call *shell.Call, who *caller, id s
 	if err != nil {
 		return nil, err
 	}
-	key := who.token.Claims.Session
+	holder, err := who.holder(id)
+	if err != nil {
+		return nil, err
+	}
+	key := holder.key
 	kid := key.Thumbprint()
+	holder.session = l.session
 	b.mu.Lock()
 	_, used := b.clients[kid]
 	_, alive := b.lives[id]
@@ -97,7 +102,7 @@ func (b *Broker) attach(ctx context.Context, call *shell.Call, who *caller, id s
 		delete(b.clients, l.kids[0])
 		l.kids = l.kids[1:]
 	}
-	b.clients[kid] = &client{key: key, session: l.session, host: who.knownAs()}
+	b.clients[kid] = holder
 	l.kids = append(l.kids, kid)
 	b.mu.Unlock()
 	st, err := l.session.TakeOver(kid, call.Remote.Addr())

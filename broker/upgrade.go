@@ -36,6 +36,8 @@ type AskedState struct {
 type ClientState struct {
 	Key    json.RawMessage     `json:"key"` // a JWK
 	Window jwtauth.WindowState `json:"window"`
+	// MAC is what was agreed with its holder, nil for none.
+	MAC *jwtauth.MACState `json:"mac,omitempty"`
 	// Host is the thumbprint of the host key that its holder knows.
 	Host string `json:"host,omitempty"`
 }
@@ -94,7 +96,9 @@ func (b *Broker) state(s shell.SessionState) (SessionState, error) {
 		if c == nil {
 			return SessionState{}, fmt.Errorf("session %s: its key %s is not known", s.Opening.ID, kid)
 		}
-		state.Clients = append(state.Clients, ClientState{Key: c.key.JWK(), Window: c.window.State(), Host: c.host})
+		state.Clients = append(state.Clients, ClientState{
+			Key: c.key.JWK(), Window: c.window.State(), MAC: c.mac.State(), Host: c.host,
+		})
 	}
 	return state, nil
 }
@@ -102,7 +106,7 @@ func (b *Broker) state(s shell.SessionState) (SessionState, error) {
 // restored is a state that was understood.
 type restored struct {
 	key     jwtauth.PublicKey
-	clients []jwtauth.PublicKey
+	clients []*client
 }
 
 // read understands what a state says in the broker's own part.
@@ -118,7 +122,13 @@ func (s *SessionState) read() (r restored, err error) {
 		if err != nil {
 			return r, err
 		}
-		r.clients = append(r.clients, key)
+		mac, err := jwtauth.RestoreMAC(key, c.MAC)
+		if err != nil {
+			return r, err
+		}
+		restored := &client{key: key, mac: mac, host: c.Host}
+		restored.window.Restore(c.Window)
+		r.clients = append(r.clients, restored)
 	}
 	return r, nil
 }
@@ -177,11 +187,10 @@ func (b *Broker) know(session *shell.Session, s *SessionState, r restored) {
 	}}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i, key := range r.clients {
-		c := &client{key: key, session: session, host: s.Clients[i].Host}
-		c.window.Restore(s.Clients[i].Window)
-		b.clients[key.Thumbprint()] = c
-		l.kids = append(l.kids, key.Thumbprint())
+	for _, c := range r.clients {
+		c.session = session
+		b.clients[c.key.Thumbprint()] = c
+		l.kids = append(l.kids, c.key.Thumbprint())
 	}
 	b.lives[s.Session.Opening.ID] = l
 	b.remember(l)

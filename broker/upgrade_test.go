@@ -1,12 +1,14 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"net/netip"
 	"os/user"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -135,7 +137,7 @@ func (u *upgraded) start(t *testing.T, identity, session jwtauth.PublicKey) *she
 			ID: kid, Grant: grant, Request: ask.Open, Remote: ask.Remote, OnEvent: u.sessionEvent,
 			OnGone: func() { u.forget(kid) },
 		}, newSilent())
-		u.admit(s, ask, u.Policy(), session, "the host key")
+		u.admit(s, ask, u.Policy(), &client{key: session, host: "the host key"})
 		return s, nil
 	})
 	if err != nil {
@@ -186,6 +188,11 @@ func TestSessionsCrossAnUpgrade(t *testing.T) {
 	u := newUpgraded(t, policy)
 	s := u.start(t, identity, session)
 	first, _ := u.client(session.Thumbprint())
+	agreed := &jwtauth.MACState{Token: bytes.Repeat([]byte("t"), 32), Body: bytes.Repeat([]byte("b"), 32)}
+	var err error
+	if first.mac, err = jwtauth.RestoreMAC(session, agreed); err != nil {
+		t.Fatal(err)
+	}
 	for _, n := range []uint64{1, 2, 9} {
 		if err := first.window.Accept(n); err != nil {
 			t.Fatal(err)
@@ -209,6 +216,9 @@ func TestSessionsCrossAnUpgrade(t *testing.T) {
 	}
 	if c.host != "the host key" {
 		t.Errorf("its client knows the host key %q", c.host)
+	}
+	if !reflect.DeepEqual(c.mac.State(), agreed) {
+		t.Error("what was agreed with its client is lost")
 	}
 	if c.window.Accept(9) == nil || c.window.Accept(3) != nil {
 		t.Error("the counters of its client are not those of before")
@@ -249,8 +259,12 @@ func TestRestoreRefuses(t *testing.T) {
 		"no identity":    func(s *SessionState) { s.Asked.Key = nil },
 		"no clients":     func(s *SessionState) { s.Clients = nil },
 		"a client's key": func(s *SessionState) { s.Clients = []ClientState{{Key: []byte(`{}`)}} },
-		"no id":          func(s *SessionState) { s.Session.Opening.ID = "" },
-		"records":        func(s *SessionState) { s.Session.Output.Records = [][]byte{{9, 9, 9, 9}} },
+		"a short MAC": func(s *SessionState) {
+			s.Clients = slices.Clone(s.Clients)
+			s.Clients[0].MAC = &jwtauth.MACState{Token: make([]byte, 32), Body: make([]byte, 16)}
+		},
+		"no id":   func(s *SessionState) { s.Session.Opening.ID = "" },
+		"records": func(s *SessionState) { s.Session.Output.Records = [][]byte{{9, 9, 9, 9}} },
 	} {
 		bad := good
 		spoil(&bad)

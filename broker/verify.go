@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +23,8 @@ type caller struct {
 	left   bool
 	policy *sources.Policy
 	source string
+	// share ends the agreement on a MAC in the answer, "" for none.
+	share string
 	// vouched is what a verify command said of a key that is not listed for source.
 	vouched *sources.Voucher
 	// again is what verify commands said of a key that comes back, by source.
@@ -72,12 +73,32 @@ func (b *Broker) verifySignature(ctx context.Context, call *shell.Call, u jwtaut
 	default:
 		return shell.Deny(shell.ReasonTokenType, fmt.Errorf("type %q opens nothing here", u.Type))
 	}
-	token, err := u.Verify(who.key)
+	token, err := who.verify(u)
 	if err != nil {
 		return err
 	}
 	who.token = token
 	return nil
+}
+
+// holder makes the caller the holder of the session key that their identity
+// token names, of which no session knew before. They are told what the MAC is
+// agreed by in the answer to this very token.
+func (who *caller) holder(session string) (*client, error) {
+	mac, share, err := jwtauth.AgreeMAC(who.token, session)
+	if err != nil {
+		return nil, err
+	}
+	who.share = share
+	return &client{key: who.token.Claims.Session, mac: mac, host: who.knownAs()}, nil
+}
+
+// verify checks the signature, or the MAC, of a token whose key was found.
+func (who *caller) verify(u jwtauth.Unverified) (*jwtauth.Token, error) {
+	if u.Alg == jwtauth.AlgHS256 && who.client != nil {
+		return who.client.mac.Verify(u)
+	}
+	return u.Verify(who.key)
 }
 
 // verifyBinding checks that a verified token is fresh, is for this agent, and
@@ -90,6 +111,12 @@ func (b *Broker) verifyBinding(call *shell.Call, r route, who *caller) (body []b
 	if call.Size > r.body {
 		return nil, release, shell.Deny(shell.ReasonBodyTooLarge, fmt.Errorf("%d bytes, at most %d", call.Size, r.body))
 	}
+	if who.token.Tagged() {
+		// Before the body: there is one comparison of a tag for a counter.
+		if err := who.client.window.Take(who.token); err != nil {
+			return nil, release, err
+		}
+	}
 	buf := bodies.Get().(*[]byte)
 	release = func() { bodies.Put(buf) }
 	if cap(*buf) < call.Size {
@@ -101,7 +128,7 @@ func (b *Broker) verifyBinding(call *shell.Call, r route, who *caller) (body []b
 			return nil, release, shell.Deny(shell.ReasonMalformed, fmt.Errorf("%w: %w", errCutBody, err))
 		}
 	}
-	return body, release, who.token.CheckRequest(call.Method, call.Target, sha256.Sum256(body))
+	return body, release, who.token.CheckRequest(call.Method, call.Target, body)
 }
 
 // errCutBody says that a client whose token was verified went away while it sent,
@@ -126,8 +153,10 @@ func (b *Broker) checkToken(t *jwtauth.Token, r route) error {
 // agreed, so that nobody without a right fills the memory of used ones.
 func (b *Broker) useUp(who *caller) error {
 	if who.client != nil {
-		if err := who.client.window.Accept(who.token.Counter()); err != nil {
-			return err
+		if !who.token.Tagged() {
+			if err := who.client.window.Take(who.token); err != nil {
+				return err
+			}
 		}
 		if who.token.Claims.Nonce == "" {
 			return nil

@@ -2,7 +2,6 @@ package jwtauth_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"strconv"
 	"testing"
 	"time"
@@ -27,7 +26,7 @@ func BenchmarkVerifyRequest(b *testing.B) {
 		b.Fatal(err)
 	}
 	public := key.PublicKey()
-	sum := sha256.Sum256([]byte("x"))
+	body := []byte("x")
 	b.ReportAllocs()
 	for b.Loop() {
 		u, err := jwtauth.Parse(token)
@@ -38,9 +37,55 @@ func BenchmarkVerifyRequest(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := t.CheckRequest("POST", "/v1/sessions/x/stdin", sum); err != nil {
+		if err := t.CheckRequest("POST", "/v1/sessions/x/stdin", body); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// benchmarkRequests makes and checks requests with bodies of a keystroke and of
+// bulk input, under a MAC or signed.
+func benchmarkRequests(b *testing.B, under bool, do func(b *testing.B, a *agreed, r jwtauth.Request)) {
+	for name, size := range map[string]int{"keystroke": 25, "1MiB": 1 << 20} {
+		b.Run(name, func(b *testing.B) {
+			a := agree(b)
+			r := jwtauth.Request{Method: "POST", Target: "/v1/sessions/" + someHash + "/stdin", Body: make([]byte, size)}
+			if !under {
+				a.signer.Forgo(a.sign(b, r))
+			}
+			b.ReportAllocs()
+			do(b, a, r)
+		})
+	}
+}
+
+func signEach(b *testing.B, a *agreed, r jwtauth.Request) {
+	for b.Loop() {
+		if _, err := a.signer.Sign(context.Background(), macTime, r, ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func takeEach(b *testing.B, a *agreed, r jwtauth.Request) {
+	token := a.sign(b, r)
+	for b.Loop() {
+		a.window = jwtauth.Window{}
+		if err := a.take(token, r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkMakeTagged(b *testing.B) { benchmarkRequests(b, true, signEach) }
+func BenchmarkTakeTagged(b *testing.B) { benchmarkRequests(b, true, takeEach) }
+func BenchmarkMakeSigned(b *testing.B) { benchmarkRequests(b, false, signEach) }
+func BenchmarkTakeSigned(b *testing.B) { benchmarkRequests(b, false, takeEach) }
+
+// BenchmarkAgree is what a session costs both sides together, once.
+func BenchmarkAgree(b *testing.B) {
+	for b.Loop() {
+		agree(b)
 	}
 }
 

@@ -17,13 +17,15 @@ const maxNonce = 128
 
 // Claims are what a token says. Which ones a type needs, and may not have:
 //
-//	          identity       request   host      next, seal
-//	iat, exp  needed         needed    needed    needed
-//	jti       22 characters  counter   –         –
-//	rh        needed         needed    –         –
-//	aud, cnf  needed         –         aud only  needed
-//	nonce     may            may       –         –
-//	sid, oth  –              –         needed    –
+//	          identity       request   …, HS256  host      next, seal
+//	iat, exp  needed         needed    needed    needed    needed
+//	jti       22 characters  counter   counter   –         –
+//	rh        needed         needed    –         –         –
+//	bm        –              –         needed    –         –
+//	aud, cnf  needed         –         –         aud only  needed
+//	nonce     may            may       may       –         –
+//	sid, oth  –              –         –         needed    –
+//	x25519    may            –         –         may       –
 type Claims struct {
 	IssuedAt NumericDate // iat
 	Expires  NumericDate // exp; [Sign] takes zero as IssuedAt + [Lifetime]
@@ -32,6 +34,8 @@ type Claims struct {
 	ID string
 	// RequestHash is the rh: see [RequestHash].
 	RequestHash string
+	// BodyTag is the bm, which takes the place of rh under a [MAC].
+	BodyTag string
 	// Audience is the aud: the host key's thumbprint in an identity token and in
 	// one that says which key comes next or which one seals, the client's session
 	// key's in a host token.
@@ -45,6 +49,9 @@ type Claims struct {
 	// bind a host token to a session.
 	SessionID string
 	OpenHash  string
+	// Share (x25519) is one side's part of a [MAC]'s agreement: base64url of an
+	// X25519 public key.
+	Share string
 	// Extra are further claims for [Sign]; none may have a registered name.
 	Extra map[string]any
 	// Map holds every claim as it was decoded, once, together with the fields
@@ -66,6 +73,8 @@ const (
 	claimSessionID
 	claimOpenHash
 	claimNotBefore
+	claimBodyTag
+	claimShare
 )
 
 var claimNames = []struct {
@@ -75,6 +84,7 @@ var claimNames = []struct {
 	{"iat", claimIssuedAt}, {"exp", claimExpires}, {"jti", claimID},
 	{"rh", claimRequestHash}, {"aud", claimAudience}, {"cnf", claimSession},
 	{"nonce", claimNonce}, {"sid", claimSessionID}, {"oth", claimOpenHash},
+	{"bm", claimBodyTag}, {"x25519", claimShare},
 	// Nothing here judges nbf, so nobody may believe that it is judged.
 	{"nbf", claimNotBefore},
 }
@@ -83,14 +93,19 @@ var claimNames = []struct {
 var rules = map[Type]struct{ needed, allowed claim }{
 	TypeIdentity: {
 		needed:  claimIssuedAt | claimExpires | claimID | claimRequestHash | claimAudience | claimSession,
-		allowed: claimNonce,
+		allowed: claimNonce | claimShare,
 	},
 	TypeRequest: {
 		needed:  claimIssuedAt | claimExpires | claimID | claimRequestHash,
 		allowed: claimNonce,
 	},
+	typeTagged: {
+		needed:  claimIssuedAt | claimExpires | claimID | claimBodyTag,
+		allowed: claimNonce,
+	},
 	TypeHost: {
-		needed: claimIssuedAt | claimExpires | claimAudience | claimSessionID | claimOpenHash,
+		needed:  claimIssuedAt | claimExpires | claimAudience | claimSessionID | claimOpenHash,
+		allowed: claimShare,
 	},
 	TypeNext: {
 		needed: claimIssuedAt | claimExpires | claimAudience | claimSession,
@@ -166,7 +181,13 @@ func (c *Claims) checkForms(t Type) error {
 	if (t == TypeIdentity || t == TypeRequest) && !isThumbprint(c.RequestHash) {
 		return errors.New("rh is not a base64url SHA-256")
 	}
-	if t != TypeRequest && !isThumbprint(c.Audience) {
+	if t == typeTagged && (len(c.BodyTag) != tagLength || !isBase64URL(c.BodyTag)) {
+		return errors.New("bm is not a base64url tag of 16 bytes")
+	}
+	if c.Share != "" && !isThumbprint(c.Share) {
+		return errors.New("x25519 is not a base64url key of 32 bytes")
+	}
+	if !t.isRequest() && !isThumbprint(c.Audience) {
 		return errors.New("aud is not one thumbprint")
 	}
 	if len(c.Nonce) > maxNonce || !isBase64URL(c.Nonce) {
@@ -180,7 +201,7 @@ func (c *Claims) checkForms(t Type) error {
 		if len(c.ID) != idLength || !isBase64URL(c.ID) {
 			return fmt.Errorf("jti is not %d base64url characters", idLength)
 		}
-	case TypeRequest:
+	case TypeRequest, typeTagged:
 		if _, err := parseCounter(c.ID); err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 func decodeClaims(t Type, payload []byte) (Claims, error) {
 	var c Claims
 	var have claim
-	if t != TypeRequest {
+	if !t.isRequest() {
 		c.Map = make(map[string]any, 8)
 	}
 	err := eachMember(payload, func(name string, dec *jsontext.Decoder) error {
@@ -113,6 +113,10 @@ func (c *Claims) text(bit claim) *string {
 		return &c.Nonce
 	case claimSessionID:
 		return &c.SessionID
+	case claimBodyTag:
+		return &c.BodyTag
+	case claimShare:
+		return &c.Share
 	default:
 		return &c.OpenHash
 	}

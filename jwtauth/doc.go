@@ -9,7 +9,8 @@
 //
 // The order of the checks is the package's promise. [Parse] bounds a token and
 // reads its header with a scanner that knows exactly three members;
-// [Unverified.Verify] checks the signature over the raw bytes; only then is
+// [Unverified.Verify] checks the signature, or [MAC.Verify] the MAC that was
+// agreed in place of one, over the raw bytes; only then is
 // JSON parsed. [Guard] judges time and replay of identity tokens, [Window]
 // replay of request tokens. What a key may do is not decided here.
 //

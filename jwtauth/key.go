@@ -17,6 +17,7 @@ import (
 // Signature algorithms (RFC 7518, RFC 8037). Which one is used follows from
 // the key, never from a token.
 const (
+	AlgHS256 = "HS256" // HMAC with SHA-256, for request tokens alone: see [MAC]
 	AlgEdDSA = "EdDSA" // Ed25519
 	AlgES256 = "ES256" // ECDSA on P-256
 	AlgRS256 = "RS256" // RSA with 3072 to 8192 bits, PKCS #1 v1.5

@@ -16,7 +16,8 @@ type Type string
 const (
 	// TypeIdentity is signed by the key a person guards; it names a session key.
 	TypeIdentity Type = "shellagent-id+jwt"
-	// TypeRequest is signed by a session key; its jti is a counter.
+	// TypeRequest is signed by a session key, or under a [MAC] that was agreed
+	// for it; its jti is a counter.
 	TypeRequest Type = "shellagent-req+jwt"
 	// TypeHost is signed by an agent's host key, for one client.
 	TypeHost Type = "shellagent-host+jwt"
@@ -26,16 +27,23 @@ const (
 	TypeSeal Type = "shellagent-seal+jwt"
 )
 
+// typeTagged is a TypeRequest under a MAC, whose claims are others. It is never
+// a token's typ.
+const typeTagged = TypeRequest + ", HS256"
+
+func (t Type) isRequest() bool { return t == TypeRequest || t == typeTagged }
+
 const (
 	thumbprintLength = 43 // base64url of 32 bytes
 	idLength         = 22 // base64url of 16 bytes
+	tagLength        = 22
 )
 
 // Unverified is a token whose signature was not checked: what its header says
 // may be used to find a key, and for nothing else.
 type Unverified struct {
 	Type Type
-	// Alg is one of the three algorithms.
+	// Alg is one of the four algorithms; AlgHS256 with TypeRequest alone.
 	Alg string
 	// Kid has the form of a thumbprint.
 	Kid string
@@ -95,6 +103,11 @@ func (u *Unverified) setHeader(h header) error {
 		u.Alg = AlgES256
 	case AlgRS256:
 		u.Alg = AlgRS256
+	case AlgHS256:
+		if Type(h.typ) != TypeRequest {
+			return refuse(ReasonAlgorithm, fmt.Errorf("algorithm %q is for requests alone", AlgHS256))
+		}
+		u.Alg = AlgHS256
 	default:
 		return refuse(ReasonAlgorithm, fmt.Errorf("algorithm %q", string(h.alg)))
 	}

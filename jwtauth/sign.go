@@ -50,19 +50,19 @@ func Sign(ctx context.Context, s Signer, t Type, c Claims) (string, error) {
 
 func appendSigningInput(key PublicKey, t Type, payload []byte) []byte {
 	var stack [maxHeader]byte
-	h := append(stack[:0], `{"alg":"`...)
-	h = append(h, key.Alg()...)
-	h = append(h, `","typ":"`...)
-	h = append(h, t...)
-	h = append(h, `","kid":"`...)
-	h = append(h, key.Thumbprint()...)
-	h = append(h, `"}`...)
+	h := appendHeader(stack[:0], key.Alg(), t, key.Thumbprint())
 	enc := base64.RawURLEncoding
-	// Room for an Ed25519 signature, which is the one made per keystroke.
 	token := make([]byte, 0, enc.EncodedLen(len(h))+enc.EncodedLen(len(payload))+2+86)
 	token = enc.AppendEncode(token, h)
 	token = append(token, '.')
 	return enc.AppendEncode(token, payload)
+}
+
+func appendHeader(h []byte, alg string, t Type, kid string) []byte {
+	h = append(append(h, `{"alg":"`...), alg...)
+	h = append(append(h, `","typ":"`...), t...)
+	h = append(append(h, `","kid":"`...), kid...)
+	return append(h, `"}`...)
 }
 
 // encodeClaims writes the JSON of claims that it checked.
@@ -89,6 +89,8 @@ func encodeClaims(t Type, c Claims) ([]byte, error) {
 	b = appendText(b, "nonce", c.Nonce)
 	b = appendText(b, "sid", c.SessionID)
 	b = appendText(b, "oth", c.OpenHash)
+	b = appendText(b, "bm", c.BodyTag)
+	b = appendText(b, "x25519", c.Share)
 	b, err := appendExtra(b, c.Extra)
 	if err != nil {
 		return nil, err
@@ -140,6 +142,7 @@ func (c *Claims) present() claim {
 	}{
 		{c.ID, claimID}, {c.RequestHash, claimRequestHash}, {c.Audience, claimAudience},
 		{c.Nonce, claimNonce}, {c.SessionID, claimSessionID}, {c.OpenHash, claimOpenHash},
+		{c.BodyTag, claimBodyTag}, {c.Share, claimShare},
 	} {
 		if field.text != "" {
 			have |= field.bit

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // maxSignature is the length of an RSA signature of [maxRSABits].
@@ -21,6 +22,8 @@ type Token struct {
 	Raw string
 
 	counter uint64
+	mac     *MAC // that it was made under
+	taken   bool // by a window; one comparison of its tag is left
 }
 
 // Verify checks the signature with k, over the raw bytes, and then the claims.
@@ -51,12 +54,13 @@ func (u Unverified) Unproven() (*Token, error) {
 }
 
 func (u Unverified) decode() (*Token, error) {
-	payload, err := decodeStrict(u.raw[u.payload : u.sigStart-1])
+	var stack [512]byte
+	payload, err := appendStrict(stack[:0], u.raw[u.payload:u.sigStart-1])
 	if err != nil {
 		return nil, refuse(ReasonMalformed, fmt.Errorf("claims: %w", err))
 	}
 	t := &Token{Type: u.Type, Kid: u.Kid, Raw: u.raw}
-	if t.Claims, err = decodeClaims(u.Type, payload); err != nil {
+	if t.Claims, err = u.decodeClaims(payload); err != nil {
 		return nil, err
 	}
 	if t.Type == TypeRequest {
@@ -65,6 +69,19 @@ func (u Unverified) decode() (*Token, error) {
 		}
 	}
 	return t, nil
+}
+
+func (u Unverified) decodeClaims(payload []byte) (Claims, error) {
+	kind := u.Type
+	if u.Alg == AlgHS256 {
+		kind = typeTagged
+	}
+	if kind.isRequest() && len(payload) <= MaxPayload {
+		if c, ok := readPlain(kind, string(payload)); ok {
+			return c, nil
+		}
+	}
+	return decodeClaims(kind, slices.Clone(payload))
 }
 
 func (u Unverified) verifySignature(k PublicKey) error {
@@ -106,12 +123,28 @@ func (t *Token) CheckAudience(thumbprint string) error {
 	return nil
 }
 
-// CheckRequest refuses a token that was made for another method, target or
-// body; bodySum is the SHA-256 of the body.
-func (t *Token) CheckRequest(method, target string, bodySum [sha256.Size]byte) error {
-	hash := RequestHashSum(method, target, bodySum)
+// Tagged says that the token was made under a [MAC]: its request can be checked
+// once, after [Window.Take].
+func (t *Token) Tagged() bool { return t.mac != nil }
+
+// CheckRequest refuses a token that was made for another method, target or body.
+func (t *Token) CheckRequest(method, target string, body []byte) error {
+	if t.mac != nil {
+		return t.checkTag(method, target, body)
+	}
+	hash := RequestHash(method, target, body)
 	if hash == "" || t.Claims.RequestHash != hash {
 		return refuse(ReasonRequestHash, fmt.Errorf("not made for this %s %s and body", method, target))
 	}
 	return nil
+}
+
+// checkTag compares the tag once for a counter that was taken: nobody learns by
+// trying what another body's tag would be.
+func (t *Token) checkTag(method, target string, body []byte) error {
+	if !t.taken {
+		return refuse(ReasonCounter, errors.New("its counter was not taken for this request"))
+	}
+	t.taken = false
+	return t.mac.check(t.counter, t.Claims.BodyTag, method, target, body)
 }

@@ -93,16 +93,15 @@ func TestCheckRequest(t *testing.T) {
 	key := newKey(t)
 	body := []byte("x")
 	token := mustVerify(t, key.PublicKey(), mustSign(t, key, jwtauth.TypeRequest, requestClaims(1)))
-	sum := sha256.Sum256(body)
-	if err := token.CheckRequest("POST", "/v1/sessions/x/stdin", sum); err != nil {
+	if err := token.CheckRequest("POST", "/v1/sessions/x/stdin", body); err != nil {
 		t.Fatal(err)
 	}
 	for name, err := range map[string]error{
-		"method":     token.CheckRequest("PUT", "/v1/sessions/x/stdin", sum),
-		"target":     token.CheckRequest("POST", "/v1/sessions/y/stdin", sum),
-		"query":      token.CheckRequest("POST", "/v1/sessions/x/stdin?", sum),
-		"body":       token.CheckRequest("POST", "/v1/sessions/x/stdin", sha256.Sum256([]byte("y"))),
-		"line break": token.CheckRequest("POST\n/v1", "sessions/x/stdin", sum),
+		"method":     token.CheckRequest("PUT", "/v1/sessions/x/stdin", body),
+		"target":     token.CheckRequest("POST", "/v1/sessions/y/stdin", body),
+		"query":      token.CheckRequest("POST", "/v1/sessions/x/stdin?", body),
+		"body":       token.CheckRequest("POST", "/v1/sessions/x/stdin", []byte("y")),
+		"line break": token.CheckRequest("POST\n/v1", "sessions/x/stdin", body),
 	} {
 		t.Run(name, func(t *testing.T) { wantReason(t, err, jwtauth.ReasonRequestHash) })
 	}
@@ -159,7 +158,10 @@ func TestParseRefuses(t *testing.T) {
 		{"kid is a path", with(`{"alg":"EdDSA","typ":"shellagent-req+jwt","kid":"../../../../../../../../../../../../etc/key"}`), jwtauth.ReasonHeader},
 		{"short kid", with(`{"alg":"EdDSA","typ":"shellagent-req+jwt","kid":"x"}`), jwtauth.ReasonHeader},
 		{"none", with(`{"alg":"none","typ":"shellagent-req+jwt","kid":"` + kid + `"}`), jwtauth.ReasonAlgorithm},
-		{"HS256", with(`{"alg":"HS256","typ":"shellagent-req+jwt","kid":"` + kid + `"}`), jwtauth.ReasonAlgorithm},
+		{"HS256 for an identity", with(`{"alg":"HS256","typ":"shellagent-id+jwt","kid":"` + kid + `"}`), jwtauth.ReasonAlgorithm},
+		{"HS256 for a host", with(`{"alg":"HS256","typ":"shellagent-host+jwt","kid":"` + kid + `"}`), jwtauth.ReasonAlgorithm},
+		{"HS256 for a promise", with(`{"alg":"HS256","typ":"shellagent-next+jwt","kid":"` + kid + `"}`), jwtauth.ReasonAlgorithm},
+		{"HS512", with(`{"alg":"HS512","typ":"shellagent-req+jwt","kid":"` + kid + `"}`), jwtauth.ReasonAlgorithm},
 		{"RS1", with(`{"alg":"RS1","typ":"shellagent-req+jwt","kid":"` + kid + `"}`), jwtauth.ReasonAlgorithm},
 		{"plain JWT", with(`{"alg":"EdDSA","typ":"JWT","kid":"` + kid + `"}`), jwtauth.ReasonType},
 		{"type in capitals", with(`{"alg":"EdDSA","typ":"SHELLAGENT-REQ+JWT","kid":"` + kid + `"}`), jwtauth.ReasonType},

@@ -37,6 +37,7 @@ type vectors struct {
 	RequestHashes []requestVector `json:"requestHashes"`
 	Tokens        []tokenVector   `json:"tokens"`
 	Refused       []refusedVector `json:"refused"`
+	MAC           macVector       `json:"mac"`
 }
 
 type keyVector struct {
@@ -84,6 +85,7 @@ var vectorsAbout = []string{
 	"Test vectors of Shell Agent's tokens. The keys are public: never use them.",
 	"A token is checked at clockMs with the key that is named. EdDSA and RS256 signatures are reproducible, ES256 ones are examples.",
 	"sha256 is base64url of the compact token's hash (claim oth of the host token that answers it).",
+	"mac is one agreement: identity and host token with their shares, what follows from them, and requests under it. Its shares and keys are base64url.",
 	"Refused tokens are refused whatever the clock says; reason is the exact one, which goes to the log.",
 }
 
@@ -152,6 +154,7 @@ func makeVectors(t *testing.T, stored vectors) vectors {
 	}
 	v.Tokens = makeTokens(t, v, keys, stored)
 	v.Refused = makeRefused(t, v.Tokens, keys)
+	v.MAC = makeMAC(t, v, keys)
 	return v
 }
 

@@ -43,3 +43,13 @@ func (w *Window) Accept(counter uint64) error {
 	w.seen |= bit
 	return nil
 }
+
+// Take is Accept for a token under a [MAC], whose request may be checked after
+// it, once. Any other token is taken as well.
+func (w *Window) Take(t *Token) error {
+	if err := w.Accept(t.counter); err != nil {
+		return err
+	}
+	t.taken = true
+	return nil
+}

@@ -18,6 +18,6 @@ package handover
 // what a newer program answers when an older one asks whether it can take over.
 const Version uint32 = 2
 
-// Reads are the versions that can be read: 1 lacks the socket for metrics and the
-// penalties of addresses.
+// Reads are the versions that can be read: 1 lacks the socket for metrics, the
+// penalties of addresses and the MACs of clients.
 var Reads = []uint32{1, 2}

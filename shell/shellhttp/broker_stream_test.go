@@ -23,7 +23,10 @@ func (b *testBroker) attach(id string, token *jwtauth.Token) (*shell.Reply, erro
 	if s == nil {
 		return nil, shell.Deny(shell.ReasonSessionUnknown, nil)
 	}
-	c := &testClient{key: token.Claims.Session, session: s}
+	c, err := b.newTestClient(token, s)
+	if err != nil {
+		return nil, err
+	}
 	b.mu.Lock()
 	b.clients[c.key.Thumbprint()] = c
 	b.mu.Unlock()
@@ -55,7 +58,7 @@ type view interface {
 
 func (b *testBroker) streamReply(c *testClient, token *jwtauth.Token, st view) (*shell.Reply, error) {
 	data, err := json.Marshal(shell.SessionInfo{
-		ID: c.session.ID(), Token: b.hostToken(c.key, c.session.ID(), token), From: st.From(), Stdin: c.session.StdinNext(),
+		ID: c.session.ID(), Token: b.hostToken(c, token), From: st.From(), Stdin: c.session.StdinNext(),
 		Terminal: c.session.Request().Terminal != nil, Source: "test", User: "tester", Host: "here", Linger: b.linger.Milliseconds(),
 	})
 	if err != nil {
@@ -66,14 +69,18 @@ func (b *testBroker) streamReply(c *testClient, token *jwtauth.Token, st view) (
 	return &shell.Reply{Status: 200, Stream: &testStream{st: st, ctx: ctx, cancel: cancel, rest: first, buf: make([]byte, 48<<10)}}, nil
 }
 
-func (b *testBroker) hostToken(key jwtauth.PublicKey, sid string, asked *jwtauth.Token) string {
+func (b *testBroker) hostToken(c *testClient, asked *jwtauth.Token) string {
 	signer := b.host
 	if other := b.signer.Load(); other != nil {
 		signer = other
 	}
-	token, err := jwtauth.Sign(context.Background(), signer, jwtauth.TypeHost, jwtauth.Claims{
-		IssuedAt: jwtauth.NumericDateOf(b.now()), Audience: key.Thumbprint(), SessionID: sid, OpenHash: asked.Hash(),
-	})
+	claims := jwtauth.Claims{
+		IssuedAt: jwtauth.NumericDateOf(b.now()), Audience: c.key.Thumbprint(), SessionID: c.session.ID(), OpenHash: asked.Hash(),
+	}
+	if asked.Type == jwtauth.TypeIdentity {
+		claims.Share = c.share
+	}
+	token, err := jwtauth.Sign(context.Background(), signer, jwtauth.TypeHost, claims)
 	if err != nil {
 		b.t.Error(err)
 	}

@@ -28,7 +28,10 @@ type testBroker struct {
 	skew    time.Duration // the broker's clock less ours
 	linger  time.Duration
 
-	started atomic.Int32
+	started  atomic.Int32
+	unagreed atomic.Bool // no MAC is agreed
+	signed   atomic.Int32
+	tagged   atomic.Int32 // of the requests of sessions, those under a MAC
 	// before may answer a call instead of the broker, after may change what
 	// it answered.
 	before func(call *shell.Call) (*shell.Reply, error)
@@ -44,6 +47,19 @@ type testClient struct {
 	key     jwtauth.PublicKey
 	window  jwtauth.Window
 	session *shell.Session
+	mac     *jwtauth.MAC
+	share   string // for the host token that ends the agreement
+}
+
+// newTestClient is the holder of the session key in an identity token.
+func (b *testBroker) newTestClient(token *jwtauth.Token, s *shell.Session) (*testClient, error) {
+	c := &testClient{key: token.Claims.Session, session: s}
+	if b.unagreed.Load() {
+		return c, nil
+	}
+	var err error
+	c.mac, c.share, err = jwtauth.AgreeMAC(token, s.ID())
+	return c, err
 }
 
 func newTestBroker(t testing.TB, scripts map[string]script) *testBroker {
@@ -154,7 +170,15 @@ func (b *testBroker) handle(ctx context.Context, call *shell.Call) (*shell.Reply
 	if u.Kid != key.Thumbprint() {
 		return nil, shell.Deny(shell.ReasonUnknownKey, nil)
 	}
-	token, err := u.Verify(key)
+	verify := func() (*jwtauth.Token, error) { return u.Verify(key) }
+	switch {
+	case u.Alg != jwtauth.AlgHS256 && client != nil:
+		b.signed.Add(1)
+	case u.Alg == jwtauth.AlgHS256:
+		b.tagged.Add(1)
+		verify = func() (*jwtauth.Token, error) { return client.mac.Verify(u) }
+	}
+	token, err := verify()
 	if err != nil {
 		return nil, err
 	}
@@ -165,8 +189,13 @@ func (b *testBroker) handle(ctx context.Context, call *shell.Call) (*shell.Reply
 	if _, err := io.ReadFull(call.Body, body); err != nil {
 		return nil, errors.Join(errBody, err)
 	}
-	if token.Claims.RequestHash != jwtauth.RequestHash(call.Method, call.Target, body) {
-		return nil, shell.Deny(shell.ReasonRequestHash, nil)
+	if client != nil {
+		if err := client.window.Take(token); err != nil {
+			return nil, err
+		}
+	}
+	if err := token.CheckRequest(call.Method, call.Target, body); err != nil {
+		return nil, err
 	}
 	if client == nil {
 		if err := token.CheckAudience(b.host.PublicKey().Thumbprint()); err != nil {
@@ -175,8 +204,6 @@ func (b *testBroker) handle(ctx context.Context, call *shell.Call) (*shell.Reply
 		if err := b.guard.Consume(token); err != nil {
 			return nil, err
 		}
-	} else if err := client.window.Accept(token.Counter()); err != nil {
-		return nil, err
 	}
 	return b.act(ctx, call, token, client, body)
 }
@@ -255,7 +282,10 @@ func (b *testBroker) open(ctx context.Context, source string, token *jwtauth.Tok
 	b.mu.Lock()
 	client := b.clients[key.Thumbprint()]
 	if client == nil {
-		client = &testClient{key: key, session: s}
+		if client, err = b.newTestClient(token, s); err != nil {
+			b.mu.Unlock()
+			return nil, err
+		}
 		b.clients[key.Thumbprint()] = client
 	}
 	b.mu.Unlock()

@@ -28,7 +28,7 @@ func (c *Client) Attach(ctx context.Context, id string) (*Session, error) {
 		// takes over from the one that nobody will use.
 		st, err := c.openStream(ctx, key, exchange{
 			method: http.MethodPost, target: "/v1/sessions/" + id + "/attach",
-			sign: c.identity(key.key.PublicKey()),
+			sign: c.opening(key),
 		})
 		if err == nil {
 			return newSession(c, key, st), nil

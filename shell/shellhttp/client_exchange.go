@@ -36,7 +36,10 @@ type exchange struct {
 	mediaType      string
 	accept         string
 	sign           signFunc // nil sends no token
-	timeout        time.Duration
+	// retract, when not nil, says that sign makes tokens of another kind now that
+	// the agent did not believe this one.
+	retract func(token string) bool
+	timeout time.Duration
 	// reached, when not nil, is set once there is a connection: from then on
 	// an error does not tell whether the agent has the request.
 	reached *atomic.Bool
@@ -65,7 +68,7 @@ func (c *Client) send(ctx context.Context, t *http.Transport, x exchange) (*answ
 		var token string
 		if x.sign != nil {
 			var err error
-			token, err = x.sign(ctx, jwtauth.RequestHash(x.method, x.target, x.body), nonce)
+			token, err = x.sign(ctx, jwtauth.Request{Method: x.method, Target: x.target, Body: x.body}, nonce)
 			if err != nil {
 				return nil, err
 			}
@@ -91,6 +94,7 @@ func (c *Client) send(ctx context.Context, t *http.Transport, x exchange) (*answ
 			replayed = true
 		case unauthorized && p.nonce != "" && nonce == "":
 			nonce = p.nonce
+		case p.disbelieved() && x.retract != nil && x.retract(token):
 		default:
 			return nil, p
 		}

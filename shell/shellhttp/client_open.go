@@ -57,7 +57,7 @@ func (c *Client) openOnce(ctx context.Context, key *sessionKey, source string, b
 	var reached atomic.Bool
 	open := exchange{
 		method: http.MethodPost, target: "/v1/shell/" + source, body: body, mediaType: typeJSON,
-		sign: c.identity(key.key.PublicKey()), reached: &reached,
+		sign: c.opening(key), reached: &reached,
 	}
 	st, err := c.openStream(ctx, key, open)
 	for try := 1; lost(err) && (reached.Load() || brokeOff(err)) && try < openTries; try++ {
@@ -82,7 +82,7 @@ func (c *Client) openOnce(ctx context.Context, key *sessionKey, source string, b
 
 func streamExchange(key *sessionKey, from uint64) exchange {
 	return exchange{
-		method: http.MethodGet, sign: key.sign,
+		method: http.MethodGet, sign: key.sign, retract: key.retract,
 		target: "/v1/sessions/" + key.session + "/stream?from=" + strconv.FormatUint(from, 10),
 	}
 }

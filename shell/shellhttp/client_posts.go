@@ -39,7 +39,7 @@ func (p *posts) current() context.Context {
 func (s *Session) post(verb string, body []byte, mediaType string) ([]byte, error) {
 	return s.client.ask(s.posts.current(), s.client.posts, exchange{
 		method: http.MethodPost, target: "/v1/sessions/" + s.key.session + "/" + verb,
-		body: body, mediaType: mediaType, sign: s.key.sign, timeout: s.client.times.post,
+		body: body, mediaType: mediaType, sign: s.key.sign, retract: s.key.retract, timeout: s.client.times.post,
 	})
 }
 

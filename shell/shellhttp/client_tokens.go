@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -15,16 +14,31 @@ import (
 
 // signFunc makes the token of one request. It is called again, with the nonce,
 // when the agent asked for that.
-type signFunc func(ctx context.Context, requestHash, nonce string) (string, error)
+type signFunc func(ctx context.Context, r jwtauth.Request, nonce string) (string, error)
 
 var errSign = errors.New("cannot sign")
 
 // identity signs with the key that a person guards and names the session key.
-func (c *Client) identity(session jwtauth.PublicKey) signFunc {
-	return func(ctx context.Context, requestHash, nonce string) (string, error) {
+func (c *Client) identity(session jwtauth.PublicKey) signFunc { return c.identityOffering(session, "") }
+
+// opening is identity for what gives the session key a session; it offers a MAC
+// for the requests that follow.
+func (c *Client) opening(k *sessionKey) signFunc {
+	return func(ctx context.Context, r jwtauth.Request, nonce string) (string, error) {
+		share, err := k.signer.Offer()
+		if err != nil {
+			return "", fmt.Errorf("%w: %w", errSign, err)
+		}
+		return c.identityOffering(k.signer.PublicKey(), share)(ctx, r, nonce)
+	}
+}
+
+func (c *Client) identityOffering(session jwtauth.PublicKey, share string) signFunc {
+	return func(ctx context.Context, r jwtauth.Request, nonce string) (string, error) {
 		token, err := jwtauth.Sign(ctx, c.cfg.Signer, jwtauth.TypeIdentity, jwtauth.Claims{
-			IssuedAt: jwtauth.NumericDateOf(time.Now()), ID: jwtauth.NewID(), RequestHash: requestHash,
-			Audience: c.cfg.HostKey.Thumbprint(), Session: session, Nonce: nonce,
+			IssuedAt: jwtauth.NumericDateOf(time.Now()), ID: jwtauth.NewID(),
+			RequestHash: jwtauth.RequestHash(r.Method, r.Target, r.Body),
+			Audience:    c.cfg.HostKey.Thumbprint(), Session: session, Nonce: nonce, Share: share,
 		})
 		if err != nil {
 			return "", fmt.Errorf("%w with the key %s: %w", errSign, c.cfg.Signer.PublicKey().Thumbprint(), err)
@@ -33,13 +47,13 @@ func (c *Client) identity(session jwtauth.PublicKey) signFunc {
 	}
 }
 
-// sessionKey signs the requests of one session. The counter never repeats, so
-// a request that is sent again is signed again.
+// sessionKey signs the requests of one session. A request that is sent again is
+// signed again.
 type sessionKey struct {
 	key     *jwtauth.PrivateKey
+	signer  *jwtauth.RequestSigner
 	id      string // thumbprint of the key
 	session string // that it signs for; id, unless another key opened it
-	counter atomic.Uint64
 	// offset is the agent's clock less ours, in milliseconds.
 	offset atomic.Int64
 }
@@ -51,16 +65,16 @@ func newSessionKey() (*sessionKey, error) {
 		return nil, fmt.Errorf("session key: %w", err)
 	}
 	id := key.PublicKey().Thumbprint()
-	return &sessionKey{key: key, id: id, session: id}, nil
+	return &sessionKey{key: key, signer: jwtauth.NewRequestSigner(key), id: id, session: id}, nil
 }
 
-func (k *sessionKey) sign(ctx context.Context, requestHash, nonce string) (string, error) {
-	return jwtauth.Sign(ctx, k.key, jwtauth.TypeRequest, jwtauth.Claims{
-		IssuedAt:    jwtauth.NumericDateOf(time.Now()) + jwtauth.NumericDate(k.offset.Load()),
-		ID:          strconv.FormatUint(k.counter.Add(1), 10),
-		RequestHash: requestHash, Nonce: nonce,
-	})
+func (k *sessionKey) sign(ctx context.Context, r jwtauth.Request, nonce string) (string, error) {
+	return k.signer.Sign(ctx, jwtauth.NumericDateOf(time.Now())+jwtauth.NumericDate(k.offset.Load()), r, nonce)
 }
+
+// retract says whether a request whose token the agent did not believe may be
+// sent again with one of another kind: an agent may have lost what was agreed.
+func (k *sessionKey) retract(token string) bool { return k.signer.Forgo(token) }
 
 // ErrHost says that whoever answered could not prove to be the agent with the
 // known host key. Nothing was sent to it but the request that asked.
@@ -68,7 +82,7 @@ var ErrHost = errors.New("the agent did not prove its host key")
 
 // checkSession reads the session event of a stream that sentToken opened, and
 // checks that the agent with the host key wrote it in answer to that token. It
-// learns the agent's clock from it.
+// learns the agent's clock from it, and ends the agreement on a MAC.
 func (k *sessionKey) checkSession(hosts []jwtauth.PublicKey, sentToken string, f shell.Frame) (shell.SessionInfo, error) {
 	var info shell.SessionInfo
 	if f.Type != shell.FrameSession {
@@ -103,6 +117,9 @@ func (k *sessionKey) checkSession(hosts []jwtauth.PublicKey, sentToken string, f
 	case info.From != f.End:
 		return info, fmt.Errorf("%w: the session event is at offset %d and says %d", ErrStream, f.End, info.From)
 	default:
+		if err := k.signer.Agree(token); err != nil {
+			return info, fmt.Errorf("%w: session event: %w", ErrStream, err)
+		}
 		k.offset.Store(token.Claims.IssuedAt.Time().UnixMilli() - time.Now().UnixMilli())
 		return info, nil
 	}

@@ -24,7 +24,7 @@ func ended(t *testing.T, c *Client, source string) (target, token string) {
 	t.Helper()
 	s := open(t, c, source, shell.OpenRequest{})
 	x := streamExchange(s.key, 0)
-	token, err := s.key.sign(context.Background(), jwtauth.RequestHash(x.method, x.target, nil), "")
+	token, err := s.key.sign(context.Background(), jwtauth.Request{Method: x.method, Target: x.target}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

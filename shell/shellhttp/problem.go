@@ -35,6 +35,10 @@ const foreignCode = "http_"
 // foreign says that something other than an agent answered.
 func (p *Problem) foreign() bool { return strings.HasPrefix(p.Code, foreignCode) }
 
+// disbelieved says that the agent did not take the token for what it is. What it
+// believes is never held back for its address.
+func (p *Problem) disbelieved() bool { return p.Code == "unauthorized" || p.Code == "rate_limited" }
+
 // Error says what was refused and why.
 func (p *Problem) Error() string {
 	if p.Detail == "" {
