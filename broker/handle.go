@@ -57,7 +57,7 @@ func (b *Broker) handle(ctx context.Context, call *shell.Call, who *caller, bega
 	case actAttach:
 		return b.attach(ctx, call, who, r.name)
 	case actWatch:
-		return b.watch(ctx, call, who, r.name)
+		return b.watch(ctx, call, who, r)
 	case actList:
 		return b.list(ctx, call, who)
 	case actKill:

@@ -24,10 +24,11 @@ const (
 
 // route is a parsed request line. A name in it has been checked for form only.
 type route struct {
-	action action
-	name   string // source or session id
-	from   uint64 // actStream
-	body   int    // largest body, in bytes
+	action  action
+	name    string // source or session id
+	from    uint64 // actStream, actWatch that resumes
+	resumes bool
+	body    int // largest body, in bytes
 }
 
 // identity says which kind of token the route takes.
@@ -68,18 +69,18 @@ func parseRoute(method, target string) (route, *shell.Denied) {
 	case parts[0] == "sessions" && len(parts) == 3 && validID(parts[1]):
 		r, want = sessionRoute(parts[1], parts[2])
 	}
-	if r.action == 0 || hasQuery && r.action != actStream {
+	if r.action == 0 || hasQuery && r.action != actStream && r.action != actWatch {
 		return route{}, shell.Deny(shell.ReasonRoute, nil)
 	}
 	if method != want {
 		return route{}, shell.Deny(shell.ReasonMethod, nil)
 	}
-	if r.action == actStream {
+	if r.action == actStream || hasQuery {
 		from, ok := parseFrom(query)
 		if !ok {
 			return route{}, shell.Deny(shell.ReasonRoute, nil)
 		}
-		r.from = from
+		r.from, r.resumes = from, true
 	}
 	return r, nil
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"net/netip"
 
 	"shellagent/shell"
 )
@@ -9,12 +10,16 @@ import (
 // watch lets a session's owner look on at it from another terminal. Nobody
 // else may: what a screen shows is as much as a shell. The token's session key
 // proves the answer, and is good for nothing else.
-func (b *Broker) watch(ctx context.Context, call *shell.Call, who *caller, id string) (*shell.Reply, error) {
-	l, err := b.owned(ctx, call, who, id)
+func (b *Broker) watch(ctx context.Context, call *shell.Call, who *caller, r route) (*shell.Reply, error) {
+	l, err := b.owned(ctx, call, who, r.name)
 	if err != nil {
 		return nil, err
 	}
-	w, err := l.session.Watch(call.Remote.Addr())
+	look := l.session.Watch
+	if r.resumes {
+		look = func(remote netip.Addr) (*shell.Watcher, error) { return l.session.WatchFrom(remote, r.from) }
+	}
+	w, err := look(call.Remote.Addr())
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,15 @@ func TestWatch(t *testing.T) {
 	}
 	readTo(t, r, "seen")
 
+	again := a.wantCode("from an offset", a.sign(call("POST", s.target("watch")+"?from=2", nil), nil, alice, newTestKey(t).PublicKey()), "")
+	defer again.Stream.Close()
+	if f, err := shell.ReadFrame(again.Stream, make([]byte, 64<<10)); err != nil || f.Type != shell.FrameSession || f.End != 2 {
+		t.Errorf("from an offset: %+v, %v", f, err)
+	}
+	readTo(t, again, "en")
+	a.wantCode("beyond the end", a.sign(call("POST", s.target("watch")+"?from=9", nil), nil, alice, newTestKey(t).PublicKey()), "output_unavailable")
+	a.wantCode("another query", a.sign(call("POST", s.target("watch")+"?from=02", nil), nil, alice, newTestKey(t).PublicKey()), "not_found")
+
 	a.wantCode("another key", a.sign(call("POST", s.target("watch"), nil), nil, bob, newTestKey(t).PublicKey()), "session_not_found")
 	a.wantCode("the session's key", s.sign(call("POST", s.target("watch"), nil), nil), "unauthorized")
 	a.wantCode("another method", a.sign(call("GET", s.target("watch"), nil), nil, alice, newTestKey(t).PublicKey()), "method_not_allowed")

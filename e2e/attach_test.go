@@ -125,17 +125,23 @@ func TestAnOutageIsShownAndGoesAway(t *testing.T) {
 	}
 }
 
-// A client that is suspended hears nothing; its session waits for it.
+// A client that is suspended says so; its session waits for it, detached, and
+// goes on where it was.
 func TestASuspendedClientComesBack(t *testing.T) {
 	h := startHost(t, nil)
 	s := newScreen(t, h, "env", "PS1=local$ ", "bash", "--norc")
 	s.see("local$")
 	s.line(agentBin + " shell -c " + h.client + " --accept-new debug myhost")
 	s.remotePrompt()
+	s.line("clear; (while sleep 0.3; do echo tick; done | head -5; echo do''ne) &")
 	s.keys("Enter")
 	s.tmux("send-keys", "-l", "~")
 	s.keys("C-z")
+	s.see("suspended; the session is kept for 60 s")
 	s.see("Stopped")
+	if got := h.runClient(nil, "sessions", "myhost"); !strings.Contains(got.stdout, "detached") {
+		t.Errorf("the list shows %q", got.stdout)
+	}
 	old := h.frontPID()
 	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -145,6 +151,7 @@ func TestASuspendedClientComesBack(t *testing.T) {
 		<-time.After(35 * time.Second)
 	}
 	s.line("clear; fg")
+	s.see("tick\ndone")
 	s.line("clear; echo ba''ck")
 	s.see("back\nremote$")
 	s.line("exit 6")
@@ -156,6 +163,8 @@ func TestASuspendedClientComesBack(t *testing.T) {
 func TestWatch(t *testing.T) {
 	need(t, "vim")
 	h := startHost(t, nil)
+	p := newCutting(t, h.port, faults{})
+	h.targetPort(p.port())
 	user := shellScreen(t, h)
 	user.remotePrompt()
 	user.line("clear; echo shown be''fore")
@@ -169,6 +178,14 @@ func TestWatch(t *testing.T) {
 
 	user.line("clear; echo shown la''ter")
 	watcher.see("shown later")
+	// Both come back by themselves.
+	p.out.Store(true)
+	p.cutAll()
+	watcher.see("is lost, trying again (q leaves)")
+	p.out.Store(false)
+	watcher.seeNot("is lost")
+	user.line("clear; echo shown after the c''ut")
+	watcher.see("shown after the cut")
 	// Whoever watches types nothing, and leaves without a trace in the session.
 	watcher.tmux("send-keys", "-l", "echo typed by nobo''dy")
 	watcher.keys("Enter")

@@ -28,6 +28,17 @@ type Watcher struct {
 // when nobody looks on any more. It is refused with [ReasonSessionUnknown], and
 // with [ReasonMaxSessions] while eight look on.
 func (s *Session) Watch(remote netip.Addr) (*Watcher, error) {
+	return s.watch(remote, s.backlog.redraw())
+}
+
+// WatchFrom is [Session.Watch] for somebody who looked on up to an output
+// offset. What is not kept from there on is a gap; an offset beyond the end is
+// refused with [ReasonOutput].
+func (s *Session) WatchFrom(remote netip.Addr, from uint64) (*Watcher, error) {
+	return s.watch(remote, from)
+}
+
+func (s *Session) watch(remote netip.Addr, from uint64) (*Watcher, error) {
 	s.mu.Lock()
 	defer s.unlock()
 	if s.dropped {
@@ -39,10 +50,9 @@ func (s *Session) Watch(remote netip.Addr) (*Watcher, error) {
 			Public: "as many watch this session as may",
 		}
 	}
-	from := s.backlog.redraw()
 	c, err := s.backlog.Cursor(Skipping, from)
 	if err != nil {
-		return nil, Deny(ReasonSessionUnknown, err)
+		return nil, Deny(ReasonOutput, err)
 	}
 	s.watchers++
 	s.notify(Notice{Code: "watched", Text: fmt.Sprintf("this session is watched from %v", remote)})

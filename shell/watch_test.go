@@ -85,6 +85,42 @@ func TestASlowWatcherGetsAGap(t *testing.T) {
 	})
 }
 
+// A watcher whose connection was lost goes on where it was, or is told what it missed.
+func TestAWatcherGoesOn(t *testing.T) {
+	onStage(t, func(cfg *SessionConfig, _ *fakeProgram) { cfg.Backlog = 64 << 10 }, func(g *stage) {
+		st := g.attach(0)
+		g.print("before")
+		g.want(st, FrameStdout, 6, "before")
+		buf := make([]byte, 64<<10)
+		w, err := g.WatchFrom(home, 3)
+		if err != nil {
+			g.Fatal(err)
+		}
+		if f, err := w.Next(g.Context(), buf); err != nil || f.End != 6 || string(f.Data) != "ore" || w.From() != 3 {
+			g.Errorf("the watcher sees %+v, %v", f, err)
+		}
+		w.Close()
+		_, err = g.WatchFrom(home, 7)
+		wantReason(g, err, ReasonOutput)
+
+		line := bytes.Repeat([]byte("x"), 16<<10)
+		for range 100 {
+			g.print(string(line))
+			end := g.backlog.End()
+			for g.next(st).End < end {
+			}
+			g.ack(end)
+		}
+		if w, err = g.WatchFrom(home, 6); err != nil {
+			g.Fatal(err)
+		}
+		defer w.Close()
+		if f, err := w.Next(g.Context(), buf); err != nil || f.Type != FrameGap || f.End <= 6 || w.From() != 6 {
+			g.Errorf("after what was freed the watcher gets %v at %d, %v", f.Type, f.End, err)
+		}
+	})
+}
+
 // A watcher is no client: the session ends as if nobody were there.
 func TestWatchersKeepNothingAlive(t *testing.T) {
 	onStage(t, withLimits(Limits{Linger: 5 * time.Second}), func(g *stage) {

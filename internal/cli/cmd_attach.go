@@ -27,21 +27,26 @@ A session without a client is kept for its source's linger, 60 s unless the
 agent's owner allows longer.`,
 		Example: `  agent attach myhost
   agent attach myhost 3kGx`,
-		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: completeTarget(s, r),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			prefix, err := optionalID(args)
-			if err != nil {
-				return err
-			}
-			defer catchBrokenPipe()()
-			ctx, stop := untilSignal(cmd.Context())
-			defer stop()
-			return s.attach(ctx, r, args[0], prefix)
-		},
+	}
+	s.onSession(c, r, s.attach)
+	return c
+}
+
+// onSession completes a command about one session of a target: TARGET [ID].
+func (s *surroundings) onSession(c *cobra.Command, r *reach, run func(ctx context.Context, r *reach, target, prefix string) error) {
+	c.Args = cobra.RangeArgs(1, 2)
+	c.ValidArgsFunction = completeTarget(s, r)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		prefix, err := optionalID(args)
+		if err != nil {
+			return err
+		}
+		defer catchBrokenPipe()()
+		ctx, stop := untilSignal(cmd.Context())
+		defer stop()
+		return run(ctx, r, args[0], prefix)
 	}
 	r.register(c)
-	return c
 }
 
 // optionalID is the start of an id after a target, or "".
@@ -55,16 +60,25 @@ func optionalID(args []string) (string, error) {
 	return args[1], nil
 }
 
-func (s *surroundings) attach(ctx context.Context, r *reach, target, prefix string) error {
+// session finds the session that is meant; see pick. done closes its client.
+func (s *surroundings) session(ctx context.Context, r *reach, target, prefix string, preferred func(owned) bool) (one owned, done func(), err error) {
 	all, done, err := s.sessions(ctx, r, target)
+	if err != nil {
+		return one, nil, err
+	}
+	if one, err = pick(all, prefix, preferred); err != nil {
+		done()
+		return one, nil, failWith(codeLocal, err)
+	}
+	return one, done, nil
+}
+
+func (s *surroundings) attach(ctx context.Context, r *reach, target, prefix string) error {
+	one, done, err := s.session(ctx, r, target, prefix, isDetached)
 	if err != nil {
 		return err
 	}
 	defer done()
-	one, err := pick(all, prefix, isDetached)
-	if err != nil {
-		return failWith(codeLocal, err)
-	}
 	session, err := one.client.Attach(ctx, one.ID)
 	if err != nil {
 		if exit, ok := exitOf(ctx); ok {

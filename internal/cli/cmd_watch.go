@@ -23,40 +23,28 @@ slowed; where it is too quick for this side, output is left out and that is said
 Whoever has the session is told that it is watched.
 
 An ID is what "sessions" lists, or the start of it (4 characters or more);
-without one it is the only session that a client is attached to, or the only one. A session can be watched with the
-key that opened it, and with no other. Leave with q or Ctrl-C.
+without one it is the only session that a client is attached to, or the only one.
+A session can be watched with the key that opened it, and with no other. Leave
+with q or Ctrl-C.
+
+A connection that breaks is made again and goes on where it was; what cannot be
+had any more is left out, and said.
 
 The exit code is 0 when the session ended or you left, 1 when there is no such
 session, and 255 when the connection failed or the agent refused.`,
-		Example:           `  agent watch myhost 3kGx`,
-		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: completeTarget(s, r),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			prefix, err := optionalID(args)
-			if err != nil {
-				return err
-			}
-			defer catchBrokenPipe()()
-			ctx, stop := untilSignal(cmd.Context())
-			defer stop()
-			return s.watch(ctx, r, args[0], prefix)
-		},
+		Example: `  agent watch myhost 3kGx`,
 	}
-	r.register(c)
+	s.onSession(c, r, s.watch)
 	return c
 }
 
 func (s *surroundings) watch(ctx context.Context, r *reach, target, prefix string) error {
-	all, done, err := s.sessions(ctx, r, target)
+	one, done, err := s.session(ctx, r, target, prefix, isAttached)
 	if err != nil {
 		return err
 	}
 	defer done()
-	one, err := pick(all, prefix, isAttached)
-	if err != nil {
-		return failWith(codeLocal, err)
-	}
-	w, err := one.client.Watch(ctx, one.ID)
+	w, err := one.client.Watch(ctx, one.ID, s.outage(target, watchKeys, nil))
 	if err == nil {
 		defer w.Close()
 		ctx, cancel := context.WithCancelCause(ctx)
@@ -66,6 +54,11 @@ func (s *surroundings) watch(ctx context.Context, r *reach, target, prefix strin
 		}
 		s.ui.note(watching, one.ID)
 		err = s.copyWatched(ctx, w)
+	}
+	var lost *shellhttp.LostError
+	if errors.As(err, &lost) && lost.Gone {
+		s.ui.note(watchGone)
+		return Exit(0)
 	}
 	if errors.Is(err, errLeft) || errors.Is(err, io.EOF) {
 		return Exit(0)

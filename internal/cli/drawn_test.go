@@ -148,7 +148,9 @@ func TestEscapes(t *testing.T) {
 			w.keys("one\r")
 			w.see("one\r")
 			how()
-			w.see("unless it goes on within 85 s\r\n")
+			w.see("the session is kept for 60 s")
+			a.await(t, "detached")
+			a.log.forget()
 			w.see("Stopped")
 			until(t, "cooked mode", w.text, func() bool { return !w.isRaw() })
 			if err := pty.Setsize(w.master, &pty.Winsize{Cols: 91, Rows: 21}); err != nil {

@@ -76,6 +76,12 @@ func (l *log) has(line string) bool {
 	return false
 }
 
+func (l *log) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = nil
+}
+
 // startFakeAgent listens on addr, "127.0.0.1:0" for any port.
 func startFakeAgent(addr string) (*fakeAgent, error) {
 	host, err := jwtauth.GeneratePrivateKey()
@@ -148,9 +154,12 @@ func (a *fakeAgent) answer(ctx context.Context, call *shell.Call) (*shell.Reply,
 		a.mu.Lock()
 		s := a.sessions[parts[1]]
 		a.mu.Unlock()
-		if s == nil || call.Method == "GET" {
+		if s == nil || call.Method == "GET" && !s.isAway() {
 			// Whoever lost a stream of this agent's has lost the session.
 			return nil, shell.Deny(shell.ReasonSessionUnknown, nil)
+		}
+		if call.Method == "GET" {
+			return a.stream(ctx, s, parts[1], call.Token)
 		}
 		if call.Method == "DELETE" {
 			s.hangUp()
@@ -197,36 +206,45 @@ func (a *fakeAgent) open(ctx context.Context, opening, source string, body []byt
 		return nil, shell.Deny(shell.ReasonAudience, nil)
 	}
 	id := claims.session.Thumbprint()
-	token, err := jwtauth.Sign(ctx, a.host, jwtauth.TypeHost, jwtauth.Claims{
-		IssuedAt: jwtauth.NumericDateOf(time.Now()), Audience: id, SessionID: id, OpenHash: jwtauth.TokenHash(opening),
-	})
-	if err != nil {
-		return nil, err
-	}
-	info, err := json.Marshal(shell.SessionInfo{ID: id, Token: token, Linger: 60000, Terminal: request.Terminal != nil, Source: source, User: "operator", Host: "fake", NextHostKey: a.next.Load()})
-	if err != nil {
-		return nil, err
-	}
 	s := newFakeSession(a, request)
+	s.source = source
 	a.mu.Lock()
 	a.sessions[id] = s
 	a.mu.Unlock()
-	reader, writer := io.Pipe()
-	s.out = writer
+	reply, err := a.stream(ctx, s, id, opening)
+	if err != nil {
+		return nil, err
+	}
 	a.served.Go(func() {
 		on := "pipes"
 		if t := request.Terminal; t != nil {
 			on = fmt.Sprintf("%dx%d %dx%d %s", t.Cols, t.Rows, t.XPixel, t.YPixel, t.Term)
 		}
 		a.log.add("opened %s on %s", strings.Join(request.Argv, " "), on)
-		s.frame(shell.FrameSession, info)
 		s.run()
-		writer.Close()
+		s.closeOut()
 		a.mu.Lock()
 		delete(a.sessions, id)
 		a.mu.Unlock()
 	})
-	return &shell.Reply{Status: 200, Stream: reader}, nil
+	return reply, nil
+}
+
+// stream makes a stream the session's.
+func (a *fakeAgent) stream(ctx context.Context, s *fakeSession, id, asked string) (*shell.Reply, error) {
+	token, err := jwtauth.Sign(ctx, a.host, jwtauth.TypeHost, jwtauth.Claims{
+		IssuedAt: jwtauth.NumericDateOf(time.Now()), Audience: id, SessionID: id, OpenHash: jwtauth.TokenHash(asked),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &shell.Reply{Status: 200, Stream: s.showOn(func(from uint64) []byte {
+		info, _ := json.Marshal(shell.SessionInfo{
+			ID: id, Token: token, From: from, Linger: 60000, Terminal: s.request.Terminal != nil,
+			Source: s.source, User: "operator", Host: "fake", NextHostKey: a.next.Load(),
+		})
+		return info
+	})}, nil
 }
 
 // fakeClaims are those that the fake needs.

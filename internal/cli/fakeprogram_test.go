@@ -15,6 +15,7 @@ import (
 // fakeSession plays one program.
 type fakeSession struct {
 	agent   *fakeAgent
+	source  string
 	request shell.OpenRequest
 
 	wmu sync.Mutex
@@ -27,6 +28,7 @@ type fakeSession struct {
 	next   uint64
 	eof    bool
 	hungUp bool
+	away   bool
 }
 
 func newFakeSession(a *fakeAgent, request shell.OpenRequest) *fakeSession {
@@ -40,6 +42,34 @@ func (s *fakeSession) frame(t shell.FrameType, data []byte) {
 	defer s.wmu.Unlock()
 	s.end += t.Width(len(data))
 	_, _ = s.out.Write(shell.AppendFrame(nil, shell.Frame{Type: t, End: s.end, Data: data}))
+}
+
+// showOn begins a stream in place of the one before. What the program printed
+// meanwhile is nobody's.
+func (s *fakeSession) showOn(info func(from uint64) []byte) io.ReadCloser {
+	reader, writer := io.Pipe()
+	s.wmu.Lock()
+	s.mu.Lock()
+	s.out = writer
+	s.mu.Unlock()
+	first := shell.AppendFrame(nil, shell.Frame{Type: shell.FrameSession, End: s.end, Data: info(s.end)})
+	s.wmu.Unlock()
+	return &struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(first), reader), reader}
+}
+
+func (s *fakeSession) closeOut() {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	s.out.Close()
+}
+
+func (s *fakeSession) isAway() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.away
 }
 
 func (s *fakeSession) print(format string, args ...any) {
@@ -88,6 +118,7 @@ func (s *fakeSession) take(kind string, body []byte) (*shell.Reply, error) {
 		}
 		if c.Detach {
 			s.agent.log.add("detached")
+			s.away = true
 		}
 		if c.Close {
 			s.mu.Unlock()

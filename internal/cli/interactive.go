@@ -138,10 +138,16 @@ func (s *surroundings) detach(r remote, target string) error {
 }
 
 func (i *interactive) suspend(wholeJob bool) {
-	i.ui.note(suspending, i.r.Info().Linger/1000+silence)
+	linger := i.r.Info().Linger / 1000
+	if i.r.Suspend() {
+		i.ui.note(suspended, linger)
+	} else {
+		i.ui.note(suspending, linger+silence)
+	}
 	if err := i.t.Suspend(wholeJob); err != nil {
 		i.ui.warn("cannot suspend: %v", err)
 	}
+	i.r.Continue()
 	i.resume()
 }
 

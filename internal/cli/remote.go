@@ -23,6 +23,10 @@ type remote interface {
 	// Redraw has a program that fills the terminal draw it anew.
 	Redraw(shell.Winsize)
 	Ack(end uint64)
+	// Suspend says that this program stops, until Continue; false means that the
+	// agent does not know. It returns within a second or so.
+	Suspend() bool
+	Continue()
 	// Detach leaves the program running. It returns within seconds.
 	Detach() error
 	// Close hangs up a program that runs, else lets go of its exit. It returns

@@ -210,7 +210,12 @@ var escapeHelp = []string{
 // for gone; one that is stopped says nothing.
 const silence = 25
 
-const suspending = "suspended; the agent hangs the session up unless it goes on within %d s"
+// What is said of a session whose client is stopped: that the agent keeps it, or
+// that it was not told.
+const (
+	suspended  = "suspended; the session is kept for %d s, for this to go on with (fg) or for attach"
+	suspending = "suspended; the agent hangs the session up unless this goes on within %d s"
+)
 
 // What is said of a connection that is lost for longer than a moment.
 const (
@@ -232,6 +237,8 @@ const (
 	watching  = "watching %s; q leaves"
 	skipped   = "%d bytes of output were skipped"
 	watchOver = "the session ended with %d"
+	watchGone = "the session ended while the connection was lost"
+	watchKeys = " (q leaves)"
 )
 
 // lost explains the end of a connection that could not be had again.

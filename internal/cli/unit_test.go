@@ -81,6 +81,8 @@ func (p *played) Resize(shell.Winsize)        {}
 func (p *played) Ack(end uint64)              { p.acks = append(p.acks, end) }
 func (p *played) Redraw(shell.Winsize)        {}
 func (p *played) Detach() error               { return nil }
+func (p *played) Suspend() bool               { return true }
+func (p *played) Continue()                   {}
 func (p *played) Close() error                { return nil }
 
 type failing struct{ err error }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"shellagent/jwtauth"
 	"shellagent/shell"
@@ -37,12 +39,16 @@ func (b *testBroker) attach(id string, token *jwtauth.Token) (*shell.Reply, erro
 	return b.streamReply(c, token, st)
 }
 
-func (b *testBroker) watch(id string, token *jwtauth.Token) (*shell.Reply, error) {
+func (b *testBroker) watch(id, query string, token *jwtauth.Token) (*shell.Reply, error) {
 	s := b.registry.ByID(id)
 	if s == nil {
 		return nil, shell.Deny(shell.ReasonSessionUnknown, nil)
 	}
-	w, err := s.Watch(netip.MustParseAddr("192.0.2.9"))
+	look, remote := s.Watch, netip.MustParseAddr("192.0.2.9")
+	if from, err := strconv.ParseUint(strings.TrimPrefix(query, "from="), 10, 64); err == nil {
+		look = func(remote netip.Addr) (*shell.Watcher, error) { return s.WatchFrom(remote, from) }
+	}
+	w, err := look(remote)
 	if err != nil {
 		return nil, err
 	}

@@ -230,7 +230,7 @@ func (b *testBroker) act(ctx context.Context, call *shell.Call, token *jwtauth.T
 	case call.Method == "POST" && len(parts) == 3 && parts[2] == "attach":
 		return b.attach(parts[1], token)
 	case call.Method == "POST" && len(parts) == 3 && parts[2] == "watch":
-		return b.watch(parts[1], token)
+		return b.watch(parts[1], query, token)
 	case client == nil:
 		return nil, shell.Deny(shell.ReasonTokenType, nil)
 	case parts[2] == "stream":

@@ -65,6 +65,7 @@ type clientTimes struct {
 	heartbeat time.Duration // the longest that we say nothing
 	post      time.Duration // for one input or control request
 	leave     time.Duration // for the good-bye
+	suspend   time.Duration // for saying that this program stops
 
 	// Of a session that comes back by itself; see [Lasting].
 	noticeable time.Duration // how long an outage lasts before a person is told
@@ -81,6 +82,8 @@ var protocolTimes = clientTimes{
 	// The agent answers within 10 s even if the program does not read.
 	post:  20 * time.Second,
 	leave: 2 * time.Second,
+	// Whoever stops a program does not wait for its agent.
+	suspend: time.Second,
 
 	noticeable: time.Second,
 	// A front that restarts and a broker that is upgraded keep the socket

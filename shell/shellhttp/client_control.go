@@ -35,11 +35,25 @@ type controlSender struct {
 	nudged  time.Time      // when it was answered
 	signals []shell.SignalRequest
 	final   *shell.ControlRequest // close or detach; nothing follows it
+	away    *away                 // this program stops; nil while it goes on
 	acked   uint64                // output has left this process up to here
 	every   uint64                // ackEvery or ackDrawn
 	told    uint64                // and the agent knows up to here
 	exit    uint64                // offset after the exit, 0 before there is one
 	heard   time.Time             // when the agent last answered us
+}
+
+// away is a detach that is not the end.
+type away struct {
+	taken bool          // a request says so
+	known chan struct{} // closed when the agent has it
+}
+
+// controlPost is a request and what it is for.
+type controlPost struct {
+	shell.ControlRequest
+	final bool
+	away  *away
 }
 
 func newControlSender(s *Session, terminal bool) *controlSender {
@@ -145,6 +159,33 @@ func (c *controlSender) last(r shell.ControlRequest) <-chan struct{} {
 
 func (c *controlSender) wait() { <-c.done }
 
+// goAway says that this program stops. What it returns is closed when the agent
+// has it.
+func (c *controlSender) goAway() (known <-chan struct{}) {
+	c.change(func() {
+		if c.away == nil {
+			c.away = &away{known: make(chan struct{})}
+		}
+		known = c.away.known
+	})
+	return known
+}
+
+// comeBack undoes goAway, and says whether the agent had it.
+func (c *controlSender) comeBack() (known bool) {
+	c.change(func() {
+		if c.away != nil {
+			select {
+			case <-c.away.known:
+				known = true
+			default:
+			}
+		}
+		c.away = nil
+	})
+	return known
+}
+
 // run sends until the session is over.
 func (c *controlSender) run() {
 	defer close(c.done)
@@ -169,7 +210,7 @@ func (c *controlSender) run() {
 }
 
 // take returns the next request if one is due, or how long there is time.
-func (c *controlSender) take() (r shell.ControlRequest, due bool, wait time.Duration) {
+func (c *controlSender) take() (r controlPost, due bool, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait = c.s.client.times.heartbeat - time.Since(c.heard)
@@ -180,7 +221,8 @@ func (c *controlSender) take() (r shell.ControlRequest, due bool, wait time.Dura
 	case size != nil && hold > 0 && c.final == nil:
 		size, wait = nil, min(wait, hold)
 	}
-	if size == nil && len(c.signals) == 0 && c.final == nil && !c.ackDue() && wait > 0 {
+	leaves := c.away != nil && !c.away.taken
+	if size == nil && len(c.signals) == 0 && c.final == nil && !leaves && !c.ackDue() && wait > 0 {
 		return r, false, wait
 	}
 	if r.Resize = size; c.nudge != nil {
@@ -191,7 +233,9 @@ func (c *controlSender) take() (r shell.ControlRequest, due bool, wait time.Dura
 	if len(c.signals) > 0 {
 		r.Signal, c.signals = &c.signals[0], c.signals[1:]
 	} else if c.final != nil {
-		r.Close, r.Detach = c.final.Close, c.final.Detach
+		r.Close, r.Detach, r.final = c.final.Close, c.final.Detach, true
+	} else if leaves {
+		r.Detach, r.away, c.away.taken = true, c.away, true
 	}
 	c.seq++
 	r.Seq, r.Ack = c.seq, c.acked
@@ -200,21 +244,27 @@ func (c *controlSender) take() (r shell.ControlRequest, due bool, wait time.Dura
 
 // deliver sends r until it is answered. It returns false when nothing more is
 // to be sent.
-func (c *controlSender) deliver(r shell.ControlRequest) bool {
-	s, final := c.s, r.Close || r.Detach
-	body, err := json.Marshal(r)
-	if err != nil {
-		s.fail(err)
-		return false
-	}
+func (c *controlSender) deliver(r controlPost) bool {
+	s := c.s
 	for try := 1; ; try++ {
-		_, err := s.post("control", body, typeJSON)
+		if r.away != nil && !c.isAway(r.away) {
+			r.away, r.Detach = nil, false // it goes on already
+		}
+		body, err := json.Marshal(r.ControlRequest)
+		if err != nil {
+			s.fail(err)
+			return false
+		}
+		_, err = s.post("control", body, typeJSON)
 		switch verdict(err) {
 		case accepted:
 			c.answered(r.Ack)
-			return !final && !c.over(r.Ack)
+			if r.away != nil {
+				close(r.away.known)
+			}
+			return !r.final && !c.over(r.Ack)
 		case refusedOnce:
-			return !final // the next may be a good one
+			return !r.final // the next may be a good one
 		case sessionOver:
 			return false
 		case sessionFailed:
@@ -225,6 +275,12 @@ func (c *controlSender) deliver(r shell.ControlRequest) bool {
 			return false
 		}
 	}
+}
+
+func (c *controlSender) isAway(a *away) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.away == a
 }
 
 // over says whether an acknowledgement included the exit: then the agent has

@@ -30,6 +30,7 @@ type Session struct {
 	waiting bool            // Next runs
 	watched context.Context // whose end cuts the stream meanwhile
 	unwatch func() bool
+	stopped chan struct{} // between Suspend and Continue
 
 	// ctx is the life of the senders; posts is that of their requests in flight.
 	ctx     context.Context
@@ -50,10 +51,12 @@ func newSession(c *Client, key *sessionKey, st *stream) *Session {
 }
 
 // Info is what the agent said when the current stream began.
-func (s *Session) Info() shell.SessionInfo {
+func (s *Session) Info() shell.SessionInfo { return s.current().info }
+
+func (s *Session) current() *stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stream.info
+	return s.stream
 }
 
 // Next returns the next frame: output, a notice, or the exit, after which it

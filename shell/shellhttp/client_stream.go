@@ -74,6 +74,9 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// lastHeard is when bytes last came.
+func (s *stream) lastHeard() time.Time { return s.start.Add(time.Duration(s.heard.Load())) }
+
 // look is called every few seconds. It cuts a stream whose peer is silent, and
 // reads ahead for a caller that is not reading: who reads nothing is cut by
 // the agent, but a pager may stand still for hours.

@@ -272,6 +272,51 @@ func TestAnAddressThatIsGone(t *testing.T) {
 	}
 }
 
+// A client that stops says so: its session is one without a client until it goes on.
+func TestSuspendAndContinue(t *testing.T) {
+	b := newTestBroker(t, map[string]script{"cat": catScript})
+	server := serve(t, b)
+	p := proxied(t, server)
+	c := server.client(t)
+	s := open(t, c, "cat", shell.OpenRequest{Terminal: terminal}).Lasting(nil)
+	core := b.registry.ByID(s.Info().ID)
+	var got output
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		got, err = lastingOutput(s, nil)
+		done <- err
+	}()
+	io.WriteString(s, "before ")
+	if !s.Suspend() || core.Attached() {
+		t.Error("the agent does not know, or has the session attached")
+	}
+	io.WriteString(s, "meanwhile ")
+	eventually(t, "shown", func() bool { return core.Summary().Output == uint64(len("before meanwhile ")) })
+	if core.Attached() || b.seen("GET ") != 0 {
+		t.Error("a client that is suspended has come back")
+	}
+	s.Continue()
+	eventually(t, "attached", core.Attached)
+
+	// An agent that cannot be told is not waited for, nor told later.
+	p.refuse(true)
+	p.cut()
+	if s.Suspend() {
+		t.Error("an agent that cannot be reached was told")
+	}
+	s.Continue()
+	p.refuse(false)
+	io.WriteString(s, "after")
+	s.CloseWrite()
+	if err := <-done; err != nil || string(got.out) != "before meanwhile after" {
+		t.Errorf("%q, %v", got.out, err)
+	}
+	if s.Suspend() {
+		t.Error("a session that has ended was suspended")
+	}
+}
+
 // Input whose requests hang on a dead connection goes on as soon as the stream
 // does, not when they time out.
 func TestInputInFlightIsRenewed(t *testing.T) {

@@ -58,7 +58,8 @@ func checkTarget(target string) *shell.Denied {
 	if !plainPath(path) {
 		return shell.Deny(shell.ReasonTargetForm, fmt.Errorf("path %.100q", path))
 	}
-	if hasQuery && !(strings.HasSuffix(path, "/stream") && fromQuery(query)) {
+	resumes := strings.HasSuffix(path, "/stream") || strings.HasSuffix(path, "/watch")
+	if hasQuery && !(resumes && fromQuery(query)) {
 		return shell.Deny(shell.ReasonTargetForm, fmt.Errorf("query %.100q", query))
 	}
 	return nil

@@ -23,6 +23,7 @@ const someID = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 func TestCheckTarget(t *testing.T) {
 	good := []string{
 		"/healthz", "/v1/agent", "/v1/shell/debug", "/ops/v1/shell/a.b_c-d~e", "/v1/sessions/" + someID + "/stdin",
+		"/v1/sessions/" + someID + "/watch?from=7",
 		"/v1/sessions/" + someID + "/stream?from=0", "/v1/sessions/" + someID + "/stream?from=18446744073709551615",
 	}
 	bad := []string{
@@ -30,7 +31,7 @@ func TestCheckTarget(t *testing.T) {
 		"/v1/../agent", "/..", "/v1/%61gent", "/v1/shell/a%2fb", "/v1/shell/a b", "/v1/shell/a;b", "/v1/shell/a#b",
 		"/v1/shell/ä", "/v1/shell/a\x00", "/v1/agent?", "/v1/agent?x=1", "/v1/sessions/x/stream?", "/v1/sessions/x/stream?from=",
 		"/v1/sessions/x/stream?from=01", "/v1/sessions/x/stream?from=-1", "/v1/sessions/x/stream?from=1&from=2",
-		"/v1/sessions/x/stream?from=1?", "/v1/sessions/x/stream?from=123456789012345678901", "/v1/sessions/x/stdin?from=1",
+		"/v1/sessions/x/stream?from=1?", "/v1/sessions/x/stream?from=123456789012345678901", "/v1/sessions/x/stdin?from=1", "/v1/sessions/x/watch?from=01",
 		"/" + strings.Repeat("a", shell.MaxTarget),
 	}
 	for _, s := range good {

@@ -22,7 +22,7 @@ func TestWatch(t *testing.T) {
 			expect(t, s, "before")
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 			defer cancel()
-			w, err := c.Watch(ctx, s.Info().ID)
+			w, err := c.Watch(ctx, s.Info().ID, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,7 +56,7 @@ func TestWatchSkips(t *testing.T) {
 	c := serve(t, b).client(t, func(cfg *ClientConfig) { cfg.Encoding = Frames })
 	c.times.patience = time.Minute // nothing is read ahead
 	s := open(t, c, "cat", shell.OpenRequest{})
-	w, err := c.Watch(t.Context(), s.Info().ID)
+	w, err := c.Watch(t.Context(), s.Info().ID, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,5 +87,70 @@ func TestWatchSkips(t *testing.T) {
 	}
 	if skipped == 0 {
 		t.Error("nothing was skipped")
+	}
+}
+
+// A watcher's connection is cut again and again, and it sees every byte once.
+func TestWatchSurvivesCuts(t *testing.T) {
+	b := newTestBroker(t, map[string]script{"cat": catScript})
+	server := serve(t, b)
+	direct := server.client(t)
+	s := open(t, direct, "cat", shell.OpenRequest{})
+	p := proxied(t, server)
+	c := server.client(t)
+	w, err := c.Watch(t.Context(), s.Info().ID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var got, want []byte
+	for i := range byte(10) {
+		line := bytes.Repeat([]byte{'a' + i}, 1000)
+		want = append(want, line...)
+		if i%2 == 0 {
+			p.cut()
+		}
+		s.Write(line)
+		for len(got) < len(want) {
+			f, err := w.Next(ctx)
+			if err != nil {
+				t.Fatalf("after %d bytes: %v", len(got), err)
+			}
+			if f.Type != shell.FrameStdout {
+				t.Fatalf("a %v frame", f.Type)
+			}
+			got = append(got, f.Data...)
+		}
+	}
+	if !bytes.Equal(got, want) || b.seen("POST /v1/sessions/"+s.Info().ID+"/watch?from=") < 5 {
+		t.Errorf("saw %d bytes over %q", len(got), b.calls)
+	}
+	p.cut()
+	s.CloseWrite()
+	if f, err := w.Next(ctx); err != nil || f.Type != shell.FrameExit {
+		t.Errorf("at the end: %v, %v", f.Type, err)
+	}
+
+	// A session that is forgotten meanwhile is not looked for.
+	s = open(t, direct, "cat", shell.OpenRequest{})
+	if w, err = c.Watch(t.Context(), s.Info().ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	p.refuse(true)
+	p.cut()
+	s.CloseWrite()
+	readAll(t, s)
+	s.Close()
+	eventually(t, "forgotten", func() bool { return b.registry.ByID(w.id) == nil })
+	p.refuse(false)
+	var gone *LostError
+	for err = nil; err == nil; {
+		_, err = w.Next(ctx)
+	}
+	if !errors.As(err, &gone) || !gone.Gone {
+		t.Errorf("after its end: %v", err)
 	}
 }
