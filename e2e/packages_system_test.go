@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,7 @@ func TestPackageOnASystem(t *testing.T) {
 	m.step("it lets nobody in", p.letsNobodyIn)
 	m.step("a key and a source", p.configure)
 	m.step("limits", p.limits)
+	m.step("fork bomb", p.forkBomb)
 	m.step("journal", p.journal)
 	m.step("reload of a broken configuration", p.brokenReload)
 	m.step("exposure", p.exposure)
@@ -151,6 +153,24 @@ func (p packaged) limits() {
 	}
 }
 
+// forkBomb: a session that forks without end leaves others theirs.
+func (p packaged) forkBomb() {
+	unit := p.sh(`g=$(systemctl show --property ControlGroup --value shellagent); 
+		for d in /sys/fs/cgroup/unified$g /sys/fs/cgroup$g; do if [ -d $d ]; then echo $d; break; fi; done`)
+	if p.try(`grep -qw pids "`+unit+`/cgroup.controllers"`).code != 0 {
+		p.until("a word about it in the journal", `journalctl -q -o cat -u shellagent | grep -q 'processes are not limited'`)
+		p.t.Log("NOT RUN: the fork bomb: this machine's cgroup v2 has no pids controller")
+		return
+	}
+	p.expect("who is beside the sessions", p.sh(`cat "`+unit+`/cgroup.procs"; ls -d "`+unit+`"/*/`), unit+"/shellagent.agent/")
+	const forks = `i=0; while [ $i -lt 20000 ]; do sleep 1000 </dev/null >/dev/null 2>&1 & i=$((i+1)); done`
+	if got := p.try(p.client(`debug 127.0.0.1 -- sh -c '` + forks + `; echo all'`)); strings.Contains(got.stdout, "all") || got.code == 0 {
+		p.t.Errorf("20000 processes could be forked: %+v", got)
+	}
+	p.sh(p.client(`-n debug 127.0.0.1 -- sh -c '`+forks+`; true' 2>/dev/null; true`) + ` &
+		` + p.client("debug 127.0.0.1 -- id -un") + ` | grep -qx operator; wait`)
+}
+
 func (p packaged) journal() {
 	p.until("the lines of the session's life", `for line in "the agent is ready" "session opened" "session ended" refused; do
 			journalctl -q -o cat SYSLOG_IDENTIFIER=shellagent _SYSTEMD_UNIT=shellagent.service _UID=0 | grep -q "msg=\"*$line"
@@ -181,9 +201,17 @@ func (p packaged) score() string {
 	return found[1]
 }
 
-// documented says whether packaging/README.md has a score in its table.
-func (p packaged) documented(unit, score string) {
+// documented says whether packaging/README.md has a score in its table, and
+// README.md in its sentence.
+func (p packaged) documented(unit, score, sentence string) {
 	p.t.Helper()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if want := fmt.Sprintf(sentence, score); !strings.Contains(strings.Join(strings.Fields(string(readme)), " "), want) {
+		p.t.Errorf("README.md does not have the measured exposure: %s", want)
+	}
 	text, err := os.ReadFile("../packaging/README.md")
 	if err != nil {
 		p.t.Fatal(err)
@@ -193,14 +221,16 @@ func (p packaged) documented(unit, score string) {
 	}
 }
 
-func (p packaged) exposure() { p.documented("`shellagent.service`", p.score()) }
+func (p packaged) exposure() {
+	p.documented("`shellagent.service`", p.score(), "`systemd-analyze security` gives the agent %s of 10")
+}
 
 // confined: the drop-in that is shipped as an example works with sessions.
 func (p packaged) confined() {
 	p.sh(`mkdir /etc/systemd/system/shellagent.service.d
 		cp /usr/share/doc/shellagent/examples/confined.conf /etc/systemd/system/shellagent.service.d/
 		systemctl daemon-reload; systemctl restart shellagent`)
-	p.documented("with `confined.conf`", p.score())
+	p.documented("with `confined.conf`", p.score(), "unprivileged commands, it gives %s.")
 	p.expect("a confined session", p.sh(p.client(`debug 127.0.0.1 --command '
 		id -un; touch /usr/x 2>/dev/null || echo read-only; touch ~/x && echo home; grep ^NoNewPrivs /proc/self/status'`)),
 		"operator\nread-only\nhome\nNoNewPrivs:\t1")

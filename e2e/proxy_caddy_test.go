@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -16,6 +17,18 @@ var caddy = proxyServer{
 		return []string{"caddy", "run", "--config", config, "--adapter", "caddyfile"}
 	},
 	reload: reloadCaddy,
+}
+
+// The documentation says that Debian's Caddy cannot pass TLS through.
+func TestCaddyHasNoPassThrough(t *testing.T) {
+	need(t, "caddy")
+	modules, err := exec.Command("caddy", "list-modules").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, modules)
+	}
+	if strings.Contains(string(modules), "layer4") {
+		t.Error("this Caddy has layer4: examples/proxy/README.md says that Debian's has not")
+	}
 }
 
 // caddyArrangements has none that passes TLS through: Debian's Caddy cannot.

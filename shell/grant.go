@@ -18,6 +18,11 @@ type Credential struct {
 type Limits struct {
 	// MaxSessions bounds the live sessions of the source; 0 means the default (64).
 	MaxSessions int
+	// MaxProcesses bounds the processes and threads of a session, on a host that
+	// delegates cgroup v2's pids controller to the agent; 0 means the default
+	// (4096, and a quarter of what all sessions may have at most). It holds for
+	// sessions that begin.
+	MaxProcesses int
 	IdleTimeout time.Duration
 	MaxDuration time.Duration
 	Linger      time.Duration

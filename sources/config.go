@@ -53,6 +53,10 @@ type Source struct {
 
 	// MaxSessions bounds live sessions; nil means 64.
 	MaxSessions *int `json:"maxSessions"`
+	// MaxProcesses bounds the processes and threads of a session, where the host
+	// delegates cgroup v2's pids controller; nil means 4096, and a quarter of
+	// what all sessions together may have at most.
+	MaxProcesses *int `json:"maxProcesses"`
 	// IdleTimeout and MaxDuration end a session; 0 means never.
 	IdleTimeout time.Duration `json:"idleTimeout"`
 	MaxDuration time.Duration `json:"maxDuration"`

@@ -30,7 +30,7 @@ func one(t testing.TB, members string, h *people) (*Policy, jwtauth.PublicKey) {
 
 func TestAGrantIsComplete(t *testing.T) {
 	p, key := one(t, `"shell": "/bin/sh", "exec": {"group": "adm", "workDir": "/srv", "env": {"EDITOR": "vi"}},
-		"maxSessions": 3, "idleTimeout": "15m", "maxDuration": "8h", "linger": 0, "killOnExit": false`, nil)
+		"maxSessions": 3, "maxProcesses": 70, "idleTimeout": "15m", "maxDuration": "8h", "linger": 0, "killOnExit": false`, nil)
 	g := mustDecide(t, p, ask(p, "s", key))
 	if g.Source != "s" || g.Subject != "alice" || g.Key != key.Thumbprint() || g.Label != "laptop" || g.Dir != "/srv" {
 		t.Errorf("grant %+v", g)
@@ -39,7 +39,7 @@ func TestAGrantIsComplete(t *testing.T) {
 	if c.User != "operator" || c.Group != "adm" || c.UID != 1000 || c.GID != 4 || c.Home != "/home/operator" || !slices.Equal(c.Groups, []uint32{4, 4}) {
 		t.Errorf("credential %+v", c)
 	}
-	if want := (shell.Limits{MaxSessions: 3, IdleTimeout: 15 * time.Minute, MaxDuration: 8 * time.Hour}); g.Limits != want {
+	if want := (shell.Limits{MaxSessions: 3, MaxProcesses: 70, IdleTimeout: 15 * time.Minute, MaxDuration: 8 * time.Hour}); g.Limits != want {
 		t.Errorf("limits %+v", g.Limits)
 	}
 	want := []string{"EDITOR=vi", "HOME=/home/operator", "LOGNAME=operator", "PATH=" + userPath, "SHELL=/bin/sh", "USER=operator"}

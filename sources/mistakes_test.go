@@ -67,6 +67,7 @@ func TestMistakesSayWhereAndHowToMend(t *testing.T) {
 		{"env of the agent", `{"exec": {"user": "operator", "env": {"SSH_TTY": "x"}}}`, `SSH_TTY is the agent's to set`},
 		{"env name", source(`"exec": {"env": {"A B": "x"}}`), `"A B" is not a variable's name`},
 		{"workDir", source(`"exec": {"workDir": "tmp"}`), `workDir "tmp" is not an absolute path`},
+		{"maxProcesses", source(`"maxProcesses": 0`), `maxProcesses is 0; use 1 to 4194304`},
 		{"maxSessions", source(`"maxSessions": 0`), `maxSessions is 0; use 1 to 100000`},
 		{"negative time", source(`"linger": "-1s"`), `linger is negative`},
 		{"login is for later", source(`"login": true`), `unknown key "login"`},

@@ -105,7 +105,10 @@ func (b *builder) rules(pointer, text string, global []*rule) []*rule {
 
 // limits checks and sets what bounds a session.
 func (b *builder) limits(s *source, c Source, at func(...string) string) {
-	const mostSessions = 100_000
+	const (
+		mostSessions  = 100_000
+		mostProcesses = 4 << 20 // PID_MAX_LIMIT of linux/threads.h
+	)
 	s.limits = shell.Limits{
 		MaxSessions: DefaultMaxSessions, Linger: DefaultLinger, KillOnExit: true,
 		IdleTimeout: c.IdleTimeout, MaxDuration: c.MaxDuration,
@@ -114,6 +117,12 @@ func (b *builder) limits(s *source, c Source, at func(...string) string) {
 		s.limits.MaxSessions = *n
 		if *n < 1 || *n > mostSessions {
 			b.bad(at("maxSessions"), fmt.Errorf("maxSessions is %d; use 1 to %d, or remove the source", *n, mostSessions))
+		}
+	}
+	if n := c.MaxProcesses; n != nil {
+		s.limits.MaxProcesses = *n
+		if *n < 1 || *n > mostProcesses {
+			b.bad(at("maxProcesses"), fmt.Errorf("maxProcesses is %d; use 1 to %d, or leave it out for the default", *n, mostProcesses))
 		}
 	}
 	if c.Linger != nil {

@@ -36,15 +36,17 @@ type SourceSummary struct {
 // LimitSummary is [shell.Limits] as a configuration writes it; a time span that
 // is left out is no limit.
 type LimitSummary struct {
-	MaxSessions int    `json:"maxSessions"`
-	IdleTimeout string `json:"idleTimeout,omitempty"`
-	MaxDuration string `json:"maxDuration,omitempty"`
-	Linger      string `json:"linger"`
-	KillOnExit  bool   `json:"killOnExit"`
+	MaxSessions int `json:"maxSessions"`
+	// MaxProcesses is 0 for the default.
+	MaxProcesses int    `json:"maxProcesses,omitempty"`
+	IdleTimeout  string `json:"idleTimeout,omitempty"`
+	MaxDuration  string `json:"maxDuration,omitempty"`
+	Linger       string `json:"linger"`
+	KillOnExit   bool   `json:"killOnExit"`
 }
 
 func summarizeLimits(l shell.Limits) LimitSummary {
-	sum := LimitSummary{MaxSessions: l.MaxSessions, Linger: l.Linger.String(), KillOnExit: l.KillOnExit}
+	sum := LimitSummary{MaxSessions: l.MaxSessions, MaxProcesses: l.MaxProcesses, Linger: l.Linger.String(), KillOnExit: l.KillOnExit}
 	if l.IdleTimeout > 0 {
 		sum.IdleTimeout = l.IdleTimeout.String()
 	}

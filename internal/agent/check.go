@@ -14,6 +14,7 @@ import (
 
 	"shellagent/internal/cli"
 	"shellagent/jwtauth"
+	"shellagent/shell/process"
 	"shellagent/sources"
 )
 
@@ -94,6 +95,7 @@ func printSource(out io.Writer, s sources.SourceSummary) {
 	for _, c := range s.VerifyCommands {
 		fmt.Fprintf(out, "  asks about other keys: %s\n", strings.Join(c, " "))
 	}
+	fmt.Fprintf(out, "  at most %d sessions, each of %s\n", s.Limits.MaxSessions, processesText(s.Limits.MaxProcesses))
 	if len(s.Keys) == 0 && len(s.VerifyCommands) == 0 {
 		fmt.Fprintln(out, "  nobody: no key may open it (add verifyKeys)")
 	}
@@ -113,6 +115,15 @@ func shellText(words []string) string {
 		return "the user's own shell"
 	}
 	return strings.Join(words, " ")
+}
+
+// processesText says what holds where the agent can limit processes, which its
+// log says at its start: this command runs outside the agent's unit.
+func processesText(n int) string {
+	if n == 0 {
+		return fmt.Sprintf("%d processes or a quarter of the unit's, where it has the pids controller", process.DefaultMaxProcesses)
+	}
+	return fmt.Sprintf("%d processes, where the unit has the pids controller", n)
 }
 
 func keyText(k sources.KeySummary) string {

@@ -176,6 +176,10 @@ func (a *agent) assemble() error {
 	if a.system, err = process.NewHost(process.HostConfig{StateDir: l.StateDir, Log: a.log}); err != nil {
 		return err
 	}
+	if err := a.system.Unlimited(); err != nil {
+		a.log.Warn("a session's processes are not limited: one of them can take what all have", "reason", err,
+			"remedy", "run the agent in a systemd unit with Delegate=yes, under cgroup v2")
+	}
 	server := a.listeners[0].Addr().(*net.TCPAddr).AddrPort()
 	a.broker, err = broker.New(broker.Config{
 		HostKey: hosts.current(), Guard: a.guard, Registry: shell.NewRegistry(0), Policy: l.policy,

@@ -23,7 +23,8 @@ const cgroupPrefix = "shellagent-"
 // agent's own group, which is its unit's under systemd, so that the unit's end
 // is theirs too.
 type cgroupRoot struct {
-	dir string
+	dir    string
+	limits bool // each group has a limit of its own; see limitProcesses
 
 	mu   sync.Mutex
 	left []string // groups whose session is over and whose processes go on
@@ -43,6 +44,9 @@ func findCgroupRoot() (*cgroupRoot, error) {
 	path, ok := parseOwnCgroup(own)
 	if !ok {
 		return nil, errors.New("the agent is in no cgroup v2 group")
+	}
+	if path = strings.TrimSuffix(path, "/"+agentGroup); path == "" {
+		path = "/"
 	}
 	dir, ok := cgroupDir(mounts, path)
 	if !ok {
@@ -64,7 +68,7 @@ func (r *cgroupRoot) probe() error {
 	if err := unix.Access(filepath.Join(r.dir, "cgroup.procs"), unix.W_OK); err != nil {
 		return fmt.Errorf("%s/cgroup.procs: %w", r.dir, err)
 	}
-	g, err := r.make()
+	g, err := r.make(0)
 	if err != nil {
 		return err
 	}
@@ -83,12 +87,17 @@ func (r *cgroupRoot) probe() error {
 	return nil
 }
 
-// make makes a group for one session, and removes old ones that emptied.
-func (r *cgroupRoot) make() (*cgroup, error) {
+// make makes a group for one session with as many processes at most, 0 being
+// the default, and removes old ones that emptied.
+func (r *cgroupRoot) make(processes int) (*cgroup, error) {
 	r.sweep()
 	dir := filepath.Join(r.dir, cgroupPrefix+strings.ToLower(rand.Text()))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make a cgroup for the session: %w", err)
+	}
+	if err := r.limit(dir, processes); err != nil {
+		_ = removeCgroup(dir)
+		return nil, err
 	}
 	return &cgroup{root: r, dir: dir}, nil
 }

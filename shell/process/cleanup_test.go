@@ -138,7 +138,7 @@ func TestCleanUpFromWithinASession(t *testing.T) {
 		return // as an ordinary user without a delegated cgroup
 	}
 	t.Run("cgroup", func(t *testing.T) {
-		g, err := h.groups.make()
+		g, err := h.groups.make(0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,6 +32,7 @@ type Host struct {
 	// One of them keeps the sessions' processes together.
 	groups    *cgroupRoot
 	subreaper *subreaper
+	unlimited error // why sessions' processes are not limited
 }
 
 // NewHost finds out how this host can keep a session's processes together.
@@ -63,10 +64,12 @@ func (h *Host) keepTogether(noCgroup bool) (err error) {
 	// As init of a container the agent adopts orphans whether it wants or not.
 	if !noCgroup && os.Getpid() != 1 {
 		if h.groups, err = findCgroupRoot(); err == nil {
+			h.unlimited = h.groups.limitProcesses()
 			return nil
 		}
 		h.log.Info("no cgroup can be made: sessions are kept together by /proc", "reason", err)
 	}
+	h.unlimited = errors.New("sessions have no cgroups")
 	h.subreaper, err = newSubreaper()
 	return err
 }
@@ -91,10 +94,15 @@ func (h *Host) Close() {
 	}
 }
 
-// newTree makes the tree for a program of the given user.
-func (h *Host) newTree(uid uint32) (tree, error) {
+// Unlimited says why sessions may have as many processes as their users may;
+// nil means that each is held to its grant's MaxProcesses.
+func (h *Host) Unlimited() error { return h.unlimited }
+
+// newTree makes the tree for a program of the given user, with a number of
+// processes at most where the host can see to it.
+func (h *Host) newTree(uid uint32, processes int) (tree, error) {
 	if h.groups != nil {
-		return h.groups.make()
+		return h.groups.make(processes)
 	}
 	return h.subreaper.newTree(uid)
 }

@@ -86,7 +86,7 @@ func TestAsOrdinaryUser(t *testing.T) {
 // delegated makes a cgroup in which the user may make others.
 func delegated(t *testing.T, h *Host, who shell.Credential) *cgroup {
 	t.Helper()
-	g, err := h.groups.make()
+	g, err := h.groups.make(0)
 	if err != nil {
 		t.Fatal(err)
 	}

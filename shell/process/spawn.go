@@ -18,6 +18,8 @@ type child struct {
 	env  []string
 	dir  string
 	who  identity
+	// processes is how many its session may have; 0 means the default.
+	processes int
 }
 
 // spawn makes the child with the three descriptors as its streams and as a

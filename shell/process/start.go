@@ -62,7 +62,7 @@ func (h *Host) Start(ctx context.Context, g shell.Grant, term *shell.Terminal, o
 		p.streams.say(notice)
 	}
 	child := child{
-		name: g.Path, path: path, argv: g.Argv, dir: dir, who: who,
+		name: g.Path, path: path, argv: g.Argv, dir: dir, who: who, processes: g.Limits.MaxProcesses,
 		env: environment(g.Env, o, p.streams.ttyName()),
 	}
 	if err := p.start(child); err != nil {
@@ -74,7 +74,7 @@ func (h *Host) Start(ctx context.Context, g shell.Grant, term *shell.Terminal, o
 
 // start makes the child in a tree of its own.
 func (p *Process) start(c child) error {
-	t, err := p.host.newTree(c.who.uid)
+	t, err := p.host.newTree(c.who.uid, c.processes)
 	if err != nil {
 		return err
 	}
