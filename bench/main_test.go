@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"shellagent/bench/measure"
+)
+
+// A line that names nobody would be shown as NOT RUN for ever.
+func TestLinesNameWhatThereIs(t *testing.T) {
+	s := &scene{size: quick}
+	byName := make(map[string]measure.Experiment)
+	for _, e := range s.experiments() {
+		if _, twice := byName[e.Name]; twice {
+			t.Errorf("two experiments are called %q", e.Name)
+		}
+		if e.Turn == nil || e.Rounds < 1 || e.Limit <= 0 {
+			t.Errorf("%q is not complete: %+v", e.Name, e)
+		}
+		byName[e.Name] = e
+	}
+	for _, l := range lines {
+		e, ok := byName[l.Experiment]
+		if !ok {
+			t.Errorf("%s: no experiment %q", l.What, l.Experiment)
+			continue
+		}
+		for _, name := range []string{l.Ours, l.Theirs} {
+			if name != "" && !slices.ContainsFunc(e.Contestants, func(c measure.Contestant) bool { return c.Name == name }) {
+				t.Errorf("%s: %q is no contestant of %q", l.What, name, l.Experiment)
+			}
+		}
+	}
+}
+
+func TestListNamesExperimentsAndDoesNothing(t *testing.T) {
+	o, err := parse([]string{"-list", "-quick", "-rows", "^echo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if broken, err := o.bench(context.Background(), &out); broken || err != nil {
+		t.Fatalf("%v, %v", broken, err)
+	}
+	if got := out.String(); got != "echo\necho under cover\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestABadExpressionIsRefused(t *testing.T) {
+	if _, err := parse([]string{"-rows", "("}); err == nil {
+		t.Error("( was taken")
+	}
+}
+
+func TestTerminalTextHasItsSize(t *testing.T) {
+	text := terminalText(5000)
+	if len(text) != 5000 || !strings.Contains(string(text), "\n") {
+		t.Errorf("%d bytes", len(text))
+	}
+}
