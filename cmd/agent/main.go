@@ -7,12 +7,13 @@ import (
 
 	"shellagent/internal/agent"
 	"shellagent/internal/cli"
+	"shellagent/internal/playback"
 )
 
 var program = cli.Program{
 	Name:   "agent",
 	Short:  "a shell on any host over plain HTTPS",
-	More:   agent.Commands(),
+	More:   append(agent.Commands(), playback.Commands()...),
 	Extend: agent.Extend,
 }
 
