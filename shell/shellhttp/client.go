@@ -51,7 +51,8 @@ type Client struct {
 	// Streams and posts have connections of their own: input never waits
 	// behind output.
 	streamDialer, postDialer *dialer
-	streams, posts           *http.Transport
+	streams                  *http.Transport
+	posts                    *postPool
 
 	next atomic.Pointer[jwtauth.PublicKey] // the host key that Succeeds believes in
 
@@ -114,14 +115,14 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	c.postDialer = newDialer(cfg.TLS, u.Hostname())
 	c.streamDialer = newDialer(c.postDialer.tls, u.Hostname()) // one ticket cache
 	c.streams = newTransport(c.streamDialer, 32<<10)
-	c.posts = newTransport(c.postDialer, 8<<10)
+	c.posts = newPostPool(c.postDialer, c.addr, u, base)
 	return c, nil
 }
 
 // Close closes connections that no session uses. Close the sessions first.
 func (c *Client) Close() {
 	c.postDialer.close()
-	c.posts.CloseIdleConnections()
+	c.posts.closeIdle()
 	c.streams.CloseIdleConnections()
 }
 
@@ -219,7 +220,7 @@ func (c *Client) fetch(ctx context.Context, x exchange) ([]byte, error) {
 	var reached atomic.Bool
 	x.timeout, x.reached = c.cfg.Timeout, &reached
 	for try := 1; ; try++ {
-		text, err := c.ask(ctx, c.streams, x)
+		text, err := c.ask(ctx, c.overStreams, x)
 		broke := lost(err) && (reached.Load() || brokeOff(err)) && !errors.Is(err, errNoAnswer)
 		if !broke || x.method == http.MethodPost || try >= openTries || !pause(ctx, backoff(try)) {
 			return text, err

@@ -54,6 +54,7 @@ type answered struct {
 	timer *time.Timer
 	stop  context.CancelCauseFunc
 	sent  *payload
+	text  []byte // all of the body, when it was read already; then the rest is not there
 }
 
 // send signs and sends x and waits for a good answer's start. A refusal is a
@@ -62,7 +63,7 @@ type answered struct {
 // connection breaks, and every request of this protocol may be repeated), and
 // for some seconds while the agent holds too many tokens of the same key.
 // The exchange's time goes on until the answer's timer is stopped.
-func (c *Client) send(ctx context.Context, t *http.Transport, x exchange) (*answered, error) {
+func (c *Client) send(ctx context.Context, try attempt, x exchange) (*answered, error) {
 	nonce, replayed := "", false
 	for busy := 1; ; {
 		var token string
@@ -73,7 +74,10 @@ func (c *Client) send(ctx context.Context, t *http.Transport, x exchange) (*answ
 				return nil, err
 			}
 		}
-		a, err := c.attempt(ctx, t, x, token)
+		a, err := try(ctx, x, token)
+		if errors.Is(err, errKept) {
+			continue // the next has a connection of its own
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -102,23 +106,26 @@ func (c *Client) send(ctx context.Context, t *http.Transport, x exchange) (*answ
 }
 
 // ask is send for an answer that is read whole.
-func (c *Client) ask(ctx context.Context, t *http.Transport, x exchange) ([]byte, error) {
-	a, err := c.send(ctx, t, x)
+func (c *Client) ask(ctx context.Context, try attempt, x exchange) ([]byte, error) {
+	a, err := c.send(ctx, try, x)
 	if err != nil {
 		return nil, err
 	}
 	return a.read(maxAnswer)
 }
 
-// attempt is one round trip.
-func (c *Client) attempt(ctx context.Context, t *http.Transport, x exchange, token string) (*answered, error) {
+// attempt is one round trip of an exchange with a token.
+type attempt func(ctx context.Context, x exchange, token string) (*answered, error)
+
+// overStreams is an attempt whose answer may be a stream.
+func (c *Client) overStreams(ctx context.Context, x exchange, token string) (*answered, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(x.timeout, func() { stop(errNoAnswer) })
 	if x.reached != nil || x.local != nil {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: x.gotConn})
 	}
 	sent := &payload{data: x.body}
-	resp, err := t.RoundTrip(c.request(ctx, x, token, sent))
+	resp, err := c.streams.RoundTrip(c.request(ctx, x, token, sent))
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
@@ -167,6 +174,9 @@ func (c *Client) request(ctx context.Context, x exchange, token string, sent *pa
 
 // read reads the rest of an answer and lets go of it.
 func (a *answered) read(limit int64) ([]byte, error) {
+	if a.text != nil {
+		return a.text, nil
+	}
 	text, err := io.ReadAll(io.LimitReader(a.Body, limit+1))
 	if cause := context.Cause(a.Request.Context()); err != nil && cause != nil {
 		err = cause

@@ -137,7 +137,7 @@ func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*
 	// The stream outlives ctx, which bounds its opening.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })()
-	a, err := c.send(life, c.streams, x)
+	a, err := c.send(life, c.overStreams, x)
 	if err != nil {
 		end(nil)
 		return nil, err

@@ -37,7 +37,7 @@ func (p *posts) current() context.Context {
 
 // post sends one input or control request.
 func (s *Session) post(verb string, body []byte, mediaType string) ([]byte, error) {
-	return s.client.ask(s.posts.current(), s.client.posts, exchange{
+	return s.client.ask(s.posts.current(), s.client.posts.attempt, exchange{
 		method: http.MethodPost, target: "/v1/sessions/" + s.key.session + "/" + verb,
 		body: body, mediaType: mediaType, sign: s.key.sign, retract: s.key.retract, timeout: s.client.times.post,
 	})

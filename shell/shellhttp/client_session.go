@@ -152,7 +152,7 @@ func (s *Session) Resume(ctx context.Context) error {
 	s.stream, s.watched = st, nil
 	s.stdin.resumed(st.info.Stdin)
 	// What is in flight may never be answered on the connections of before.
-	s.client.posts.CloseIdleConnections()
+	s.client.posts.closeIdle()
 	s.posts.renew(s.ctx)
 	return nil
 }

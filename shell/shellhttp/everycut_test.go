@@ -166,7 +166,7 @@ func newCutClient(t *testing.T, b *testBroker, l *pipeListener, enc Encoding, wh
 			return cc, nil
 		}
 	}
-	c.streams.DialTLSContext, c.posts.DialTLSContext = dial(false), dial(true)
+	c.streams.DialTLSContext, c.posts.dial = dial(false), dial(true)
 	return c
 }
 
