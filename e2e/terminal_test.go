@@ -99,9 +99,7 @@ func TestShellOnATerminal(t *testing.T) {
 		s.see("operator\noperator\n")
 	}
 
-	s.tmux("resize-window", "-x", "90", "-y", "20")
-	s.line("clear; stty size")
-	s.see("20 90")
+	s.resize(90, 20)
 
 	s.line("clear; echo sleep''ing; sleep 1000")
 	s.see("sleeping\n")

@@ -177,4 +177,18 @@ func TestWindowSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.await(t, "resized to 90x20")
+
+	// What is typed into the new window arrives after its size.
+	for cols := uint16(91); cols < 121; cols++ {
+		if err := pty.Setsize(w.master, &pty.Winsize{Cols: cols, Rows: 20}); err != nil {
+			t.Fatal(err)
+		}
+		key := string(rune('A' + cols%26))
+		w.keys(key)
+		a.await(t, fmt.Sprintf("typed %q", key))
+		if !a.log.has(fmt.Sprintf("resized to %dx20", cols)) {
+			t.Errorf("%q was typed before %d columns were told", key, cols)
+		}
+		a.log.forget()
+	}
 }

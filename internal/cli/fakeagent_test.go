@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -139,7 +140,7 @@ func (a *fakeAgent) answer(ctx context.Context, call *shell.Call) (*shell.Reply,
 	if err != nil {
 		return nil, err
 	}
-	path, _, _ := strings.Cut(call.Target, "?")
+	path, query, _ := strings.Cut(call.Target, "?")
 	parts := strings.Split(strings.TrimPrefix(path, "/v1/"), "/")
 	switch {
 	case parts[0] == "shell" && len(parts) == 2:
@@ -159,7 +160,8 @@ func (a *fakeAgent) answer(ctx context.Context, call *shell.Call) (*shell.Reply,
 			return nil, shell.Deny(shell.ReasonSessionUnknown, nil)
 		}
 		if call.Method == "GET" {
-			return a.stream(ctx, s, parts[1], call.Token)
+			from, _ := strconv.ParseUint(strings.TrimPrefix(query, "from="), 10, 64)
+			return a.stream(ctx, s, parts[1], call.Token, from)
 		}
 		if call.Method == "DELETE" {
 			s.hangUp()
@@ -211,7 +213,7 @@ func (a *fakeAgent) open(ctx context.Context, opening, source string, body []byt
 	a.mu.Lock()
 	a.sessions[id] = s
 	a.mu.Unlock()
-	reply, err := a.stream(ctx, s, id, opening)
+	reply, err := a.stream(ctx, s, id, opening, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -231,20 +233,18 @@ func (a *fakeAgent) open(ctx context.Context, opening, source string, body []byt
 }
 
 // stream makes a stream the session's.
-func (a *fakeAgent) stream(ctx context.Context, s *fakeSession, id, asked string) (*shell.Reply, error) {
+func (a *fakeAgent) stream(ctx context.Context, s *fakeSession, id, asked string, from uint64) (*shell.Reply, error) {
 	token, err := jwtauth.Sign(ctx, a.host, jwtauth.TypeHost, jwtauth.Claims{
 		IssuedAt: jwtauth.NumericDateOf(time.Now()), Audience: id, SessionID: id, OpenHash: jwtauth.TokenHash(asked),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &shell.Reply{Status: 200, Stream: s.showOn(func(from uint64) []byte {
-		info, _ := json.Marshal(shell.SessionInfo{
-			ID: id, Token: token, From: from, Linger: 60000, Terminal: s.request.Terminal != nil,
-			Source: s.source, User: "operator", Host: "fake", NextHostKey: a.next.Load(),
-		})
-		return info
-	})}, nil
+	info, err := json.Marshal(shell.SessionInfo{
+		ID: id, Token: token, From: from, Linger: 60000, Terminal: s.request.Terminal != nil,
+		Source: s.source, User: "operator", Host: "fake", NextHostKey: a.next.Load(),
+	})
+	return &shell.Reply{Status: 200, Stream: s.showOn(info, from)}, err
 }
 
 // fakeClaims are those that the fake needs.

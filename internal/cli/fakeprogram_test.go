@@ -21,6 +21,8 @@ type fakeSession struct {
 	wmu sync.Mutex
 	out *io.PipeWriter
 	end uint64
+	// shown is all that a program on a terminal printed.
+	shown []byte
 
 	mu     sync.Mutex
 	change sync.Cond
@@ -41,18 +43,23 @@ func (s *fakeSession) frame(t shell.FrameType, data []byte) {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
 	s.end += t.Width(len(data))
+	if s.request.Terminal != nil && t == shell.FrameStdout {
+		s.shown = append(s.shown, data...)
+	}
 	_, _ = s.out.Write(shell.AppendFrame(nil, shell.Frame{Type: t, End: s.end, Data: data}))
 }
 
-// showOn begins a stream in place of the one before. What the program printed
-// meanwhile is nobody's.
-func (s *fakeSession) showOn(info func(from uint64) []byte) io.ReadCloser {
+// showOn begins a stream in place of the one before.
+func (s *fakeSession) showOn(info []byte, from uint64) io.ReadCloser {
 	reader, writer := io.Pipe()
 	s.wmu.Lock()
 	s.mu.Lock()
 	s.out = writer
 	s.mu.Unlock()
-	first := shell.AppendFrame(nil, shell.Frame{Type: shell.FrameSession, End: s.end, Data: info(s.end)})
+	first := shell.AppendFrame(nil, shell.Frame{Type: shell.FrameSession, End: from, Data: info})
+	if s.end > from {
+		first = shell.AppendFrame(first, shell.Frame{Type: shell.FrameStdout, End: s.end, Data: s.shown[from:]})
+	}
 	s.wmu.Unlock()
 	return &struct {
 		io.Reader
@@ -99,6 +106,7 @@ func (s *fakeSession) take(kind string, body []byte) (*shell.Reply, error) {
 		if err != nil || in.Offset > s.next {
 			return nil, shell.Deny(shell.ReasonOffset, err)
 		}
+		s.agent.log.add("typed %q", in.Data)
 		if fresh := in.Offset + uint64(len(in.Data)); fresh > s.next {
 			s.input.Write(in.Data[s.next-in.Offset:])
 			s.next = fresh

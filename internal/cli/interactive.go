@@ -164,8 +164,14 @@ func (i *interactive) readKeys(ctx context.Context, input io.Reader, ahead *type
 	var escapes terminal.Escapes
 	buf := make([]byte, 32<<10)
 	typed := make([]byte, 0, len(buf)+1)
+	size := i.t.Size()
 	for {
 		n, err := input.Read(buf)
+		// The signal of a resize may be seen after the keys that follow it.
+		if now := i.t.Size(); now != size {
+			size = now
+			i.r.Resize(size)
+		}
 		for rest := buf[:n]; len(rest) > 0; {
 			var act terminal.Action
 			typed, rest, act = escapes.Next(typed[:0], rest)

@@ -67,6 +67,7 @@ type clientTimes struct {
 	post      time.Duration // for one input or control request
 	leave     time.Duration // for the good-bye
 	suspend   time.Duration // for saying that this program stops
+	size      time.Duration // that input waits for a resize before it
 
 	// Of a session that comes back by itself; see [Lasting].
 	noticeable time.Duration // how long an outage lasts before a person is told
@@ -85,6 +86,7 @@ var protocolTimes = clientTimes{
 	leave: 2 * time.Second,
 	// Whoever stops a program does not wait for its agent.
 	suspend: time.Second,
+	size:    time.Second,
 
 	noticeable: time.Second,
 	// A front that restarts and a broker that is upgraded keep the socket

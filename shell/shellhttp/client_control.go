@@ -33,6 +33,7 @@ type controlSender struct {
 	size    *shell.Winsize
 	nudge   *shell.Winsize // a size that is sent before size, and does not stay
 	nudged  time.Time      // when it was answered
+	sized   chan struct{}  // closed when the agent knows of a resize; nil while it does
 	signals []shell.SignalRequest
 	final   *shell.ControlRequest // close or detach; nothing follows it
 	away    *away                 // this program stops; nil while it goes on
@@ -76,7 +77,31 @@ func (c *controlSender) change(f func()) {
 	}
 }
 
-func (c *controlSender) resize(w shell.Winsize) { c.change(func() { c.size = &w }) }
+func (c *controlSender) resize(w shell.Winsize) {
+	c.change(func() {
+		if c.size = &w; c.sized == nil {
+			c.sized = make(chan struct{})
+		}
+	})
+}
+
+// awaitSize waits until the agent knows of every resize, or for a second: what
+// is typed into the window of another size is not to arrive before it.
+func (c *controlSender) awaitSize() {
+	c.mu.Lock()
+	sized := c.sized
+	c.mu.Unlock()
+	if sized == nil {
+		return
+	}
+	timer := time.NewTimer(c.s.client.times.size)
+	defer timer.Stop()
+	select {
+	case <-sized:
+	case <-timer.C:
+	case <-c.s.ctx.Done():
+	}
+}
 
 // redraw tells another size and then w: a program redraws when the size has
 // changed.
@@ -128,6 +153,20 @@ func (c *controlSender) answered(ack uint64) {
 	defer c.mu.Unlock()
 	c.told = max(c.told, ack)
 	c.heard = time.Now()
+}
+
+// taken notes what a control request came to that the agent took.
+func (c *controlSender) taken(r controlPost) {
+	c.answered(r.Ack)
+	if r.away != nil {
+		close(r.away.known)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.Resize != nil && c.size == nil && c.sized != nil {
+		close(c.sized)
+		c.sized = nil
+	}
 }
 
 // lastHeard is when the agent last answered a request.
@@ -258,10 +297,7 @@ func (c *controlSender) deliver(r controlPost) bool {
 		_, err = s.post("control", body, typeJSON)
 		switch verdict(err) {
 		case accepted:
-			c.answered(r.Ack)
-			if r.away != nil {
-				close(r.away.known)
-			}
+			c.taken(r)
 			return !r.final && !c.over(r.Ack)
 		case refusedOnce:
 			return !r.final // the next may be a good one

@@ -46,6 +46,7 @@ func (q *stdinSender) deliver(p *inputPost) error {
 // post sends p once and returns the offset that the agent expects next.
 func (q *stdinSender) post(p *inputPost) (uint64, error) {
 	s := q.s
+	s.control.awaitSize()
 	ack := s.control.current()
 	p.body = shell.AppendStdin(p.body[:0], shell.Stdin{Offset: p.offset, Ack: ack, EOF: p.eof, Data: p.data})
 	p.data = p.body[shell.StdinHeaderSize:]

@@ -117,3 +117,35 @@ func TestSignalsAreBounded(t *testing.T) {
 		t.Error("signals pile up without a bound")
 	}
 }
+
+// What is typed after a resize does not arrive before it, but does not wait for ever.
+func TestInputFollowsAResize(t *testing.T) {
+	b := newTestBroker(t, map[string]script{"cat": catScript})
+	typed := make(chan struct{}, 2)
+	var resizes atomic.Int32
+	b.before = func(call *shell.Call) (*shell.Reply, error) {
+		if isStdin(call) {
+			typed <- struct{}{}
+		} else if strings.HasSuffix(call.Target, "/control") {
+			switch resizes.Add(1) {
+			case 1: // takes its time
+				select {
+				case <-typed:
+					t.Error("what was typed overtook the resize")
+				case <-time.After(200 * time.Millisecond):
+				}
+			case 2: // hangs
+				<-typed
+			}
+		}
+		return nil, nil
+	}
+	s := open(t, serve(t, b).client(t), "cat", shell.OpenRequest{Terminal: terminal})
+	s.Resize(shell.Winsize{Cols: 90, Rows: 20})
+	io.WriteString(s, "after")
+	expect(t, s, "after")
+	<-typed
+	s.Resize(shell.Winsize{Cols: 91, Rows: 21})
+	io.WriteString(s, "at last")
+	expect(t, s, "at last")
+}
