@@ -52,7 +52,7 @@ var mayImport = []wall{
 	{"internal/terminal", []string{"shell"}, "the person's terminal, for the client"},
 	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/terminal"}, "commands of both binaries: the client's side only"},
 	{"audit", []string{"shell", "seal", "jwtauth"}, "it writes facts down and passes them on; it decides nothing"},
-	{"internal/playback", []string{"jwtauth", "record", "shell", "targets", "internal/cli", "internal/terminal"}, "it looks at recordings, and needs no agent"},
+	{"internal/playback", []string{"audit", "jwtauth", "record", "shell", "targets", "internal/cli", "internal/terminal"}, "it looks at recordings, and needs no agent"},
 	{"internal/mangen", []string{"internal/cli", "internal/agent", "internal/playback"}, "it writes down the command trees"},
 	{"internal/listen", nil, "sockets, systemd and the host's limits know nothing of what is served"},
 	{"internal/handover", nil, "the form of what crosses an upgrade, not what it says"},

@@ -22,15 +22,20 @@ func verifyCommand() *cobra.Command {
 	v := &verification{}
 	cmd := &cobra.Command{
 		Use:   "verify FILE…",
-		Short: "Find out whether recordings are what was written",
-		Long: `Find out whether recordings are what their agent wrote: any byte that was changed,
-removed, moved or cut off is found, and where. Nothing is decrypted.
+		Short: "Find out whether recordings and the audit trail are what was written",
+		Long: `Find out whether recordings and audit trails are what their agent wrote: any byte
+that was changed, removed, moved or cut off is found, and where. Nothing is decrypted.
 
-A recording names its agent's host key. That key is believed when it is given with
+A trail is given as its folder, or as its files in their order. Lines cut off behind
+the last one leave no gap: the time and the number that are printed say up to where it
+goes, which a copy of the trail elsewhere shows to be too little.
+
+Recordings and trails name their agent's host key. That key is believed when it is given with
 --host-key, when it is this host's own, or when it stands in your known_hosts file.
 
 The exit code is 1 when something does not hold, or just ends.`,
 		Example: `  agent verify /var/lib/shellagent/recordings/2030/01/02/*
+  agent verify /var/lib/shellagent/audit
   agent verify --host-key web1.pub SESSION.cast.zst
   agent verify --json SESSION.cast.zst`,
 		Args: cobra.MinimumNArgs(1),
@@ -67,7 +72,15 @@ type verdict struct {
 	// Offset and Segment are where it stops holding.
 	Offset  int64  `json:"offset,omitzero"`
 	Segment uint64 `json:"segment,omitzero"`
-	Error   string `json:"error,omitzero"`
+	// Of a trail: how many lines hold, the last one's number in the trail, the hash of the chain
+	// there, and when it was written; Line is where it stops holding.
+	Trail  bool      `json:"trail,omitzero"`
+	Lines  uint64    `json:"lines,omitzero"`
+	Number uint64    `json:"number,omitzero"`
+	Sum    string    `json:"sum,omitzero"`
+	Last   time.Time `json:"last,omitzero"`
+	Line   int       `json:"line,omitzero"`
+	Error  string    `json:"error,omitzero"`
 }
 
 func (v *verification) run(cmd *cobra.Command, paths []string) error {
@@ -76,8 +89,7 @@ func (v *verification) run(cmd *cobra.Command, paths []string) error {
 		return err
 	}
 	bad := 0
-	for _, path := range paths {
-		result := judge(path, known)
+	for _, result := range judgeAll(paths, known) {
 		if !result.Holds || !result.Complete {
 			bad++
 		}
@@ -100,6 +112,8 @@ func (v *verification) run(cmd *cobra.Command, paths []string) error {
 // String is the verdict in a line.
 func (v verdict) String() string {
 	switch {
+	case v.Holds && v.Trail:
+		return fmt.Sprintf("%s: holds: %d lines, up to line %d of %s", v.File, v.Lines, v.Number, v.Last.Local().Format(time.DateTime))
 	case v.Holds && v.Complete:
 		return fmt.Sprintf("%s: holds: session %s of %s on %s, %s, %d segments",
 			v.File, v.Session, v.who(), v.Host, time.Duration(v.Until)*time.Millisecond, v.Segments)
@@ -152,6 +166,26 @@ func judge(path string, known record.Knower) verdict {
 		result.Error = err.Error()
 	}
 	return result
+}
+
+// judgeAll judges recordings one by one, and the files of a trail together.
+func judgeAll(paths []string, known record.Knower) []verdict {
+	var all []verdict
+	var trail []string
+	for _, path := range paths {
+		switch files, isTrail, err := trailFiles(path); {
+		case err != nil:
+			all = append(all, verdict{Version: 1, File: path, Error: err.Error()})
+		case isTrail:
+			trail = append(trail, files...)
+		default:
+			all = append(all, judge(path, known))
+		}
+	}
+	if len(trail) > 0 {
+		all = append(all, judgeTrail(trail, known))
+	}
+	return all
 }
 
 // knower collects the host keys that are believed.
