@@ -91,11 +91,16 @@ fuzz-short:
 # What make bench measures, and how: see docs/performance.md.
 BENCH_FLAGS ?=
 BENCH_OUT ?= dist/bench
+BENCH_PROGRAM = go build -o $(BENCH_OUT)/bench ./bench && $(BENCH_OUT)/bench
+BENCH_ARGS = -agent bin/agent -client bin/agent-cli -peers $(PEERS)
 
 .PHONY: bench
 bench: build peers ## side by side with OpenSSH 10 and dropbear, as root (BENCH_FLAGS='-quick -rows REGEXP')
-	go build -o $(BENCH_OUT)/bench ./bench
-	$(BENCH_OUT)/bench -agent bin/agent -client bin/agent-cli -peers $(PEERS) -json $(BENCH_OUT)/bench.json $(BENCH_FLAGS)
+	$(BENCH_PROGRAM) $(BENCH_ARGS) -json $(BENCH_OUT)/bench.json $(BENCH_FLAGS)
+
+.PHONY: bench-scale
+bench-scale: build peers ## what 1 to 2,000 idle sessions cost, as root; JSON and SVG in dist/bench
+	$(BENCH_PROGRAM) scale $(BENCH_ARGS) -json $(BENCH_OUT)/scale.json -svg $(BENCH_OUT)/scale.svg $(BENCH_FLAGS)
 
 # Unpacked beside the system's programs, which stay as they are.
 PEERS ?= dist/peers

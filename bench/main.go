@@ -1,6 +1,7 @@
 // Command bench measures this agent against OpenSSH and dropbear, side by side
-// on one machine; see docs/performance.md. "make bench" builds and sets up what
-// it needs.
+// on one machine, and, as "bench scale", against itself with more and more
+// sessions; see docs/performance.md. "make bench" and "make bench-scale" build
+// and set up what it needs.
 package main
 
 import (
@@ -29,14 +30,19 @@ type options struct {
 	rows                 *regexp.Regexp
 	rounds               int
 	quick, list          bool
-	json                 string
+	json, svg            string
 }
 
 func run() int {
 	if len(os.Args) > 1 && os.Args[1] == "relay" {
 		return runRelay(os.Args[2:])
 	}
-	o, err := parse(os.Args[1:])
+	args := os.Args[1:]
+	scale := len(args) > 0 && args[0] == "scale"
+	if scale {
+		args = args[1:]
+	}
+	o, err := parse(args)
 	if err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -45,7 +51,12 @@ func run() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	broken, err := o.bench(ctx, os.Stdout)
+	broken := false
+	if scale {
+		err = o.scale(ctx, os.Stdout)
+	} else {
+		broken, err = o.bench(ctx, os.Stdout)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1
@@ -68,6 +79,7 @@ func parse(args []string) (*options, error) {
 	f.BoolVar(&o.quick, "quick", false, "fewer rounds, keys and bytes: a few minutes, more noise")
 	f.BoolVar(&o.list, "list", false, "name the experiments and do nothing")
 	f.StringVar(&o.json, "json", "", "write everything into this file")
+	f.StringVar(&o.svg, "svg", "", "draw what scale finds into this file")
 	verbose := f.Bool("v", false, "tell of each turn")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -117,18 +129,7 @@ func (o *options) bench(ctx context.Context, out io.Writer) (broken bool, err er
 	if err := r.WriteTable(out); err != nil {
 		return false, err
 	}
-	if o.json != "" {
-		err = writeJSON(o.json, &r)
-	}
-	return r.Broken(), err
-}
-
-func writeJSON(name string, r *report.Report) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(r.WriteJSON(f), f.Close())
+	return r.Broken(), write(o.json, r.WriteJSON)
 }
 
 // runRelay is the process that stands for no remote shell: uid, gid, home

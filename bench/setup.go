@@ -23,17 +23,18 @@ import (
 type scene struct {
 	site *peers.Site
 	// long has a round trip of 50 ms; wire has none to speak of and counts.
-	long, wire     *longline.Line
-	ours, oursCLI  *peers.Ours
-	oursIdle       *peers.Ours // has done nothing else yet when its memory is taken
-	ssh, sshRaised *peers.OpenSSH
-	dropbear       *peers.Dropbear
-	local          *peers.Local
-	size           sizes
-	noise          []byte // random, for transfers
-	noiseFile      string
-	text           []byte // what terminals show
-	textFile       string
+	long, wire    *longline.Line
+	ours, oursCLI *peers.Ours
+	// Another agent, which has done nothing else when its memory is taken.
+	oursIdle, laptopIdle *peers.Ours
+	ssh, sshRaised       *peers.OpenSSH
+	dropbear             *peers.Dropbear
+	local                *peers.Local
+	size                 sizes
+	noise                []byte // random, for transfers
+	noiseFile            string
+	text                 []byte // what terminals show
+	textFile             string
 }
 
 const roundTrip = 50 * time.Millisecond
@@ -85,7 +86,7 @@ func (s *scene) start(ctx context.Context) (err error) {
 	if s.ours, s.oursCLI, err = peers.StartOurs(ctx, s.site, "agent"); err != nil {
 		return err
 	}
-	if s.oursIdle, _, err = peers.StartOurs(ctx, s.site, "idle"); err != nil {
+	if s.oursIdle, s.laptopIdle, err = peers.StartOurs(ctx, s.site, "idle"); err != nil {
 		return err
 	}
 	if s.ssh, s.sshRaised, err = peers.StartOpenSSH(ctx, s.site); err != nil {

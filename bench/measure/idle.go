@@ -28,19 +28,13 @@ func (i Idle) Turn(ctx context.Context, s Subject, _ int) (Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients, err := i.open(ctx, s)
-	defer func() {
-		for _, c := range clients {
-			c.Close()
-		}
-	}()
+	clients, err := openMany(i.Sessions, func() (*driver.Client, error) { return atPrompt(ctx, s) })
+	defer closeAll(clients)
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case <-time.After(i.Settle):
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := settle(ctx, i.Settle); err != nil {
+		return nil, err
 	}
 	after, err := memory(s)
 	if err != nil {
@@ -58,29 +52,55 @@ func memory(s Subject) (int64, error) {
 	return cost.PSS(pids...)
 }
 
-// open opens the sessions and waits for their prompts. It returns those that it
-// opened, also with an error.
-func (i Idle) open(ctx context.Context, s Subject) ([]*driver.Client, error) {
+// settle leaves everything alone for a while.
+func settle(ctx context.Context, while time.Duration) error {
+	select {
+	case <-time.After(while):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// atPrompt opens a shell on a terminal.
+func atPrompt(ctx context.Context, s Subject) (*driver.Client, error) {
+	c, err := driver.OnTerminal(ctx, s.Command)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Await(peers.Prompt); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func closeAll(clients []*driver.Client) {
+	for _, c := range clients {
+		c.Close()
+	}
+}
+
+// openMany opens clients, a few at once. It returns those that it opened, also
+// with an error.
+func openMany(many int, open func() (*driver.Client, error)) ([]*driver.Client, error) {
 	var (
 		mu      sync.Mutex
 		clients []*driver.Client
 		errs    []error
 		all     sync.WaitGroup
 	)
-	turns := make(chan struct{}, i.Sessions)
-	for range i.Sessions {
+	turns := make(chan struct{}, many)
+	for range many {
 		turns <- struct{}{}
 	}
 	close(turns)
 	for range atOnce {
 		all.Go(func() {
 			for range turns {
-				c, err := driver.OnTerminal(ctx, s.Command)
-				if err == nil {
-					_, err = c.Await(peers.Prompt)
-				}
+				c, err := open()
 				mu.Lock()
-				if c != nil {
+				if err == nil {
 					clients = append(clients, c)
 				}
 				errs = append(errs, err)

@@ -251,3 +251,38 @@ func TestInterruptWaitsForThePrompt(t *testing.T) {
 		}
 	}
 }
+
+func TestScaleMeasuresAtEveryCount(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	down := Download{Path: file, Want: data}
+	subject := func(p fake, command string) Subject {
+		c, err := p.Command(peers.Ask{Command: command})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Subject{c, func() ([]int, error) { return []int{os.Getpid()}, nil }}
+	}
+	sc := Scale{
+		Counts: []int{1, 3}, Repeats: 2, Settle: time.Millisecond, Download: down,
+		Typing: Typing{Keys: 5, From: time.Millisecond, To: 2 * time.Millisecond},
+	}
+	var points []Point
+	idle := subject(fake{script: `printf 'ready\r\n'; exec cat`}, "")
+	err := sc.Run(t.Context(), idle, subject(honest, EchoCommand), subject(honest, down.Command()), func(p Point) { points = append(points, p) })
+	if err != nil || len(points) != 2 || points[0].Sessions != 1 || points[1].Sessions != 3 {
+		t.Fatalf("%+v, %v", points, err)
+	}
+	for _, p := range points {
+		if p.MemoryMiB <= 0 || p.KeyMs <= 0 || p.MBPerSecond <= 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+	err = sc.Run(t.Context(), subject(refusing, ""), subject(honest, EchoCommand), subject(honest, down.Command()), func(Point) {})
+	if err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("%v", err)
+	}
+}

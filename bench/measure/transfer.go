@@ -59,7 +59,7 @@ func (d Download) Turn(ctx context.Context, s Subject, _ int) (Values, error) {
 	if d.Wire != nil {
 		wire = d.Wire()
 	}
-	meter, err := meterOf(c, s)
+	before, err := meterOf(c, s)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (d Download) Turn(ctx context.Context, s Subject, _ int) (Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	used, err := meter.Used()
+	used, err := before.used()
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (u Upload) Turn(ctx context.Context, s Subject, round int) (Values, error) 
 	if _, err := c.Await("ready\n"); err != nil {
 		return nil, err
 	}
-	meter, err := meterOf(c, s)
+	before, err := meterOf(c, s)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (u Upload) Turn(ctx context.Context, s Subject, round int) (Values, error) 
 		<-sent
 		return nil, err
 	}
-	used, err := meter.Used()
+	used, err := before.used()
 	if err := errors.Join(err, <-sent); err != nil {
 		return nil, err
 	}
@@ -162,18 +162,43 @@ func sameAs(path string, data []byte) error {
 	return nil
 }
 
-// meterOf measures the client and the server, not what the user runs.
-func meterOf(c *driver.Client, s Subject) (cost.Meter, error) {
+// both meters the client and the server, not what the user runs.
+type both struct{ client, server cost.Meter }
+
+func meterOf(c *driver.Client, s Subject) (both, error) {
+	server, err := serverMeter(s)
+	if err != nil {
+		return both{}, err
+	}
+	client, err := cost.NewMeter(c.PID())
+	return both{client, server}, err
+}
+
+func serverMeter(s Subject) (cost.Meter, error) {
 	pids, err := s.Servers()
 	if err != nil {
 		return nil, err
 	}
-	return cost.NewMeter(append(pids, c.PID())...)
+	return cost.NewMeter(pids...)
 }
 
-func rates(size int, took, used time.Duration) Values {
+// spent is processor time.
+type spent struct{ client, server time.Duration }
+
+func (b both) used() (spent, error) {
+	client, err := b.client.Used()
+	if err != nil {
+		return spent{}, err
+	}
+	server, err := b.server.Used()
+	return spent{client, server}, err
+}
+
+func rates(size int, took time.Duration, used spent) Values {
+	gb := float64(size) / 1e9
 	return Values{
-		"MB/s":     float64(size) / 1e6 / took.Seconds(),
-		"CPU s/GB": used.Seconds() / (float64(size) / 1e9),
+		"MB/s":            float64(size) / 1e6 / took.Seconds(),
+		"CPU s/GB":        (used.client + used.server).Seconds() / gb,
+		"server CPU s/GB": used.server.Seconds() / gb,
 	}
 }

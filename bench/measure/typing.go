@@ -24,19 +24,45 @@ type Typing struct {
 	From, To time.Duration
 }
 
+// warm is how many keys are pressed before the first one that counts.
+const warm = 10
+
 // Echo presses one key after another and takes the time until each is seen.
 func (t Typing) Echo(ctx context.Context, s Subject, _ int) (Values, error) {
-	c, err := driver.OnTerminal(ctx, s.Command)
+	c, err := t.begin(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	if _, err := c.Await("ready\r\n"); err != nil {
+	took, err := t.press(c, t.Keys)
+	if err != nil {
 		return nil, err
 	}
-	const warm = 10
-	took := make([]time.Duration, 0, t.Keys)
-	for i := range warm + t.Keys {
+	return Values{
+		"p50": milliseconds(quantile(took, 0.50)), "p95": milliseconds(quantile(took, 0.95)), "p99": milliseconds(quantile(took, 0.99)),
+	}, nil
+}
+
+// begin starts a client on a terminal and presses the keys that do not count.
+func (t Typing) begin(ctx context.Context, s Subject) (*driver.Client, error) {
+	c, err := driver.OnTerminal(ctx, s.Command)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = c.Await("ready\r\n"); err == nil {
+		_, err = t.press(c, warm)
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// press presses keys and returns how long each took to be seen, sorted.
+func (t Typing) press(c *driver.Client, keys int) ([]time.Duration, error) {
+	took := make([]time.Duration, 0, keys)
+	for range keys {
 		stray, err := c.Discard(t.From + rand.N(t.To-t.From+1))
 		if err != nil {
 			return nil, err
@@ -44,9 +70,9 @@ func (t Typing) Echo(ctx context.Context, s Subject, _ int) (Values, error) {
 		if stray > 0 {
 			return nil, fmt.Errorf("%d bytes came that nobody typed", stray)
 		}
-		key := string(rune('a' + rand.N(26)))
+		key := []byte{byte('a' + rand.N(26))}
 		pressed := time.Now()
-		if err := c.Send([]byte(key)); err != nil {
+		if err := c.Send(key); err != nil {
 			return nil, err
 		}
 		seen := make([]byte, 1)
@@ -54,17 +80,13 @@ func (t Typing) Echo(ctx context.Context, s Subject, _ int) (Values, error) {
 		if err != nil {
 			return nil, err
 		}
-		if string(seen) != key {
+		if seen[0] != key[0] {
 			return nil, fmt.Errorf("the key %q came back as %q", key, seen)
 		}
-		if i >= warm {
-			took = append(took, at.Sub(pressed))
-		}
+		took = append(took, at.Sub(pressed))
 	}
 	slices.Sort(took)
-	return Values{
-		"p50": milliseconds(quantile(took, 0.50)), "p95": milliseconds(quantile(took, 0.95)), "p99": milliseconds(quantile(took, 0.99)),
-	}, nil
+	return took, nil
 }
 
 // quantile returns the value below which the share q of sorted values is.

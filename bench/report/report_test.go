@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -114,5 +115,29 @@ func TestTheReportSaysWhatFallsShort(t *testing.T) {
 	}
 	if len(read.Lines) != 4 || read.Lines[0].Ratio.Median != 0.5 || len(read.Results[0].Outcomes[0].Values["ms"]) != 2 {
 		t.Errorf("%s", written.Bytes())
+	}
+}
+
+func TestScaleIsDrawnAndWritten(t *testing.T) {
+	s := Scale{Points: []measure.Point{
+		{Sessions: 1, MemoryMiB: 15, KeyMicroseconds: 500, MBMilliseconds: 3},
+		{Sessions: 100, MemoryMiB: 40, KeyMicroseconds: 490, MBMilliseconds: 3.1},
+		{Sessions: 2000, MemoryMiB: 399.5, KeyMicroseconds: 510, MBMilliseconds: 2.9},
+	}}
+	var svg, table, written bytes.Buffer
+	if err := errors.Join(s.WriteSVG(&svg), s.WriteTable(&table), s.WriteJSON(&written)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"</svg>", "idle sessions", "memory of the agent", "its CPU for a keystroke", "1000"} {
+		if !strings.Contains(svg.String(), want) {
+			t.Errorf("no %q in the drawing", want)
+		}
+	}
+	var again bytes.Buffer
+	if err := s.WriteSVG(&again); err != nil || !bytes.Equal(again.Bytes(), svg.Bytes()) {
+		t.Errorf("the same points are drawn in another way: %v", err)
+	}
+	if !strings.Contains(table.String(), "399.5") || !strings.Contains(written.String(), `"memoryMiB": 399.5`) {
+		t.Errorf("%s\n%s", table.String(), written.String())
 	}
 }
