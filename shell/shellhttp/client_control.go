@@ -294,7 +294,8 @@ func (c *controlSender) deliver(r controlPost) bool {
 			s.fail(err)
 			return false
 		}
-		_, err = s.post("control", body, typeJSON)
+		// A signal waits for input; repeated, it would be taken for sent.
+		_, err = s.post("control", body, typeJSON, r.Signal == nil)
 		switch verdict(err) {
 		case accepted:
 			c.taken(r)

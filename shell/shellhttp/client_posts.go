@@ -35,12 +35,19 @@ func (p *posts) current() context.Context {
 	return p.ctx
 }
 
-// post sends one input or control request.
-func (s *Session) post(verb string, body []byte, mediaType string) ([]byte, error) {
-	return s.client.ask(s.posts.current(), s.client.posts.attempt, exchange{
-		method: http.MethodPost, target: "/v1/sessions/" + s.key.session + "/" + verb,
-		body: body, mediaType: mediaType, sign: s.key.sign, retract: s.key.retract, timeout: s.client.times.post,
-	})
+// post sends one input or control request; a small one perhaps twice, if that is
+// safe while the first may still be waiting at the agent.
+func (s *Session) post(verb string, body []byte, mediaType string, twice bool) ([]byte, error) {
+	ask := func(ctx context.Context) ([]byte, error) {
+		return s.client.ask(ctx, s.client.posts.attempt, exchange{
+			method: http.MethodPost, target: "/v1/sessions/" + s.key.session + "/" + verb,
+			body: body, mediaType: mediaType, sign: s.key.sign, retract: s.key.retract, timeout: s.client.times.post,
+		})
+	}
+	if twice && len(body) <= maxHedged {
+		return hedged(s.posts.current(), ask)
+	}
+	return ask(s.posts.current())
 }
 
 // rest waits before a request is sent again: for d, or until there is a new

@@ -50,7 +50,7 @@ func (q *stdinSender) post(p *inputPost) (uint64, error) {
 	ack := s.control.current()
 	p.body = shell.AppendStdin(p.body[:0], shell.Stdin{Offset: p.offset, Ack: ack, EOF: p.eof, Data: p.data})
 	p.data = p.body[shell.StdinHeaderSize:]
-	text, err := s.post("stdin", p.body, typeStdin)
+	text, err := s.post("stdin", p.body, typeStdin, true)
 	if err != nil {
 		return 0, err
 	}
