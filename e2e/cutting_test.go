@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -18,7 +19,8 @@ type cutting struct {
 	armed    atomic.Bool
 	out      atomic.Bool  // connections are taken and broken at once
 	answers  atomic.Int64 // small ones
-	made     atomic.Int64
+	made     atomic.Int64 // cuts
+	silenced atomic.Int64 // connections that hang
 	wg       sync.WaitGroup
 
 	mu    sync.Mutex
@@ -32,9 +34,10 @@ type faults struct {
 	cuts int
 	// life is how long any connection lasts; 0 is no end.
 	life time.Duration
-	// swallow, unless 0, has each small answer of that number be lost with its
-	// connection.
+	// swallow, unless 0, has each small answer of that number be lost: with its
+	// connection, or, when hang says so, with nothing but silence after it.
 	swallow int64
+	hang    bool
 }
 
 func newCutting(t *testing.T, port int, f faults) *cutting {
@@ -153,6 +156,11 @@ func (p *pair) copy(to, from *net.TCPConn, left *int64, answer bool) {
 		p.bulk.CompareAndSwap(false, answer && n > 8<<10)
 		if answer && n < 1<<10 && p.all.armed.Load() && !p.bulk.Load() && p.all.faults.swallow > 0 &&
 			p.all.answers.Add(1)%p.all.faults.swallow == 0 {
+			if p.all.faults.hang {
+				p.all.silenced.Add(1)
+				_, _ = io.Copy(io.Discard, from)
+				return
+			}
 			p.cut()
 			return
 		}

@@ -2,10 +2,7 @@ package e2e
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,55 +76,6 @@ func (h *host) installFailpoints() {
 func (h *host) stopped(at failpoint.Point) bool {
 	return strings.Contains(h.log.String(), fmt.Sprintf("failpoint %s reached", at))
 }
-
-// typing is a terminal on which a program shows what is typed, byte for byte, and
-// then something of its own.
-type typing struct {
-	typed, shown int64 // bytes
-	code         int
-}
-
-// run types it all and returns what was wrong.
-func (x typing) run(h *host) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
-	defer cancel()
-	script := fmt.Sprintf("stty raw -echo; printf R; head -c %d; %s; exit %d", x.typed, makeNoise(x.shown), x.code)
-	cmd := h.clientCmd(ctx, "exec", "--accept-new", "-v", "-t", "debug", "myhost", "--", "bash", "-c", script)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	cmd.WaitDelay = 5 * time.Second
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	shown := sha256.New()
-	ready := make([]byte, 1)
-	_, _ = io.ReadFull(stdout, ready)
-	var typist sync.WaitGroup
-	typist.Go(func() {
-		_, _ = io.CopyBuffer(struct{ io.Writer }{stdin}, noise(x.typed), make([]byte, 300))
-	})
-	n, _ := io.Copy(shown, stdout)
-	_ = cmd.Wait()
-	typist.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != x.code || string(ready) != "R" {
-		return fmt.Errorf("terminal: exit code %d, want %d, after %d of %d bytes: %s", code, x.code, n, x.typed+x.shown, tail(stderr.String(), 2000))
-	}
-	if want := sumOf(io.MultiReader(noise(x.typed), noise(x.shown))); fmt.Sprintf("%x", shown.Sum(nil)) != want {
-		return fmt.Errorf("%d bytes were shown, differing from the %d typed and %d more", n, x.typed, x.shown)
-	}
-	return nil
-}
-
-// job is a session that knows what must come of it.
-type job interface{ run(h *host) error }
 
 // jobs go both ways, in both encodings.
 var jobs = map[string]job{

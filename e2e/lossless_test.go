@@ -54,12 +54,20 @@ func sumOf(r io.Reader) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
+// slowly is the end of a pipeline that passes n bytes on in about eight seconds.
+func slowly(n int64) string {
+	return fmt.Sprintf(" | { for i in $(seq 10); do dd bs=%d count=1 iflag=fullblock status=none; sleep 0.8; done; }", n/10)
+}
+
+// job is a session that knows what must come of it.
+type job interface{ run(h *host) error }
+
 // transfer is a command whose input, output, error output and exit code are
 // all known.
 type transfer struct {
 	down, up int64 // bytes
 	terminal bool  // down only
-	slow     bool  // down within about eight seconds
+	slow     bool
 	code     int
 }
 
@@ -69,7 +77,7 @@ func (x transfer) run(h *host) error {
 	defer cancel()
 	source := makeNoise(x.down)
 	if x.slow {
-		source += fmt.Sprintf(" | { for i in $(seq 10); do dd bs=%d count=1 iflag=fullblock status=none; sleep 0.8; done; }", x.down/10)
+		source += slowly(x.down)
 	}
 	script := fmt.Sprintf("exec 3<&0; sha256sum <&3 >&2 & %s; wait; exit %d", source, x.code)
 	args := []string{"--accept-new", "-v", "debug", "myhost", "--", "bash", "-c", script}
@@ -105,35 +113,109 @@ func (c *counter) Write(p []byte) (int, error) {
 	return c.w.Write(p)
 }
 
+// typing is a terminal on which a program shows what is typed, byte for byte, and
+// then something of its own.
+type typing struct {
+	typed, shown int64 // bytes
+	slow         bool  // shown slowly
+	code         int
+}
+
+// run types it all and returns what was wrong.
+func (x typing) run(h *host) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(many(100, 1000))*time.Second)
+	defer cancel()
+	source := makeNoise(x.shown)
+	if x.slow {
+		source += slowly(x.shown)
+	}
+	script := fmt.Sprintf("stty raw -echo; printf R; head -c %d; %s; exit %d", x.typed, source, x.code)
+	cmd := h.clientCmd(ctx, "exec", "--accept-new", "-v", "-t", "debug", "myhost", "--", "bash", "-c", script)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	cmd.WaitDelay = 5 * time.Second
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	shown := sha256.New()
+	ready := make([]byte, 1)
+	_, _ = io.ReadFull(stdout, ready)
+	var typist sync.WaitGroup
+	typist.Go(func() { _, _ = io.Copy(stdin, noise(x.typed)) })
+	n, _ := io.Copy(shown, stdout)
+	_ = cmd.Wait()
+	typist.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != x.code || string(ready) != "R" {
+		return fmt.Errorf("terminal: exit code %d, want %d, after %d of %d bytes: %s", code, x.code, n, x.typed+x.shown, tail(stderr.String(), 2000))
+	}
+	if want := sumOf(io.MultiReader(noise(x.typed), noise(x.shown))); fmt.Sprintf("%x", shown.Sum(nil)) != want {
+		return fmt.Errorf("%d bytes were shown, differing from the %d typed and %d more", n, x.typed, x.shown)
+	}
+	return nil
+}
+
 const mega = 1_000_000
 
 func TestLosslessThroughCuts(t *testing.T) {
 	need(t, "openssl", "sha256sum")
-	h := startHost(t, nil)
+	// 100 MB down and 20 MB up, in both encodings; of what is typed on a terminal,
+	// each byte comes down again.
+	const up = 20 * mega
+	down, cuts := int64(many(100, 2000))*mega, many(50, 1000)
+	both := map[string]job{
+		"exec":     transfer{down: down, up: up, code: 7},
+		"terminal": typing{typed: up, shown: down - up, code: 8},
+	}
+	// Each answer that never comes is waited for, 3 s or, after a large request, 20.
+	silence := map[string]job{
+		"exec":     transfer{down: down, up: int64(many(4, 20)) * mega, code: 11},
+		"terminal": typing{typed: int64(many(2, 20)) * mega, shown: int64(many(8, 80)) * mega, code: 12},
+	}
+	slow := map[string]job{
+		"exec":     transfer{down: 100 * mega, up: up, slow: true, code: 9},
+		"terminal": typing{typed: up, shown: 80 * mega, slow: true, code: 10},
+	}
 	for _, c := range []struct {
 		name string
-		transfer
+		jobs map[string]job
 		faults
-		least int64 // cuts that must have been made
+		least int64 // connections that must have been cut or silenced
 	}{
-		{"50 cuts, 100 MB down and 20 MB up", transfer{down: int64(many(100, 2000)) * mega, up: 20 * mega, code: 7}, faults{cuts: many(50, 1000)}, int64(many(50, 1000))},
-		{"50 cuts on a terminal", transfer{down: int64(many(40, 800)) * mega, terminal: true, code: 8}, faults{cuts: many(50, 1000)}, int64(many(50, 1000))},
-		{"5% of the answers swallowed", transfer{down: 10 * mega, up: int64(many(20, 400)) * mega, code: 9}, faults{swallow: 20}, 2},
-		{"no connection lives for longer than 3 s", transfer{down: 10 * mega, up: 2 * mega, slow: true, code: 10}, faults{life: 3 * time.Second}, 2},
+		{"cuts", both, faults{cuts: cuts}, int64(cuts)},
+		{"5% of the answers are lost with their connections", both, faults{swallow: 20}, 2},
+		{"5% of the answers never come", silence, faults{swallow: 20, hang: true}, 1},
+		{"no connection lives for longer than 3 s", slow, faults{life: 3 * time.Second}, 2},
+		{"all of it", slow, faults{cuts: cuts / 2, swallow: 20, life: 3 * time.Second}, int64(cuts / 2)},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			p := newCutting(t, h.port, c.faults)
-			h.targetPort(p.port())
-			p.arm() // the first contact is cut as well
-			began := time.Now()
-			if err := c.run(h); err != nil {
-				t.Error(err)
-			}
-			if made := p.made.Load(); made < c.least {
-				t.Errorf("only %d cuts were made", made)
-			}
-			t.Logf("%d cuts in %v", p.made.Load(), time.Since(began).Round(time.Millisecond))
-		})
+		for name, job := range c.jobs {
+			t.Run(c.name+", "+name, func(t *testing.T) {
+				t.Parallel()
+				h := startHost(t, nil)
+				p := newCutting(t, h.port, c.faults)
+				h.targetPort(p.port())
+				if got := h.exec(nil, "debug", "myhost", "--", "true"); got.code != 0 {
+					t.Fatal(got.stderr) // the first contact, which is asked for and not tried again
+				}
+				p.arm()
+				began := time.Now()
+				if err := job.run(h); err != nil {
+					t.Error(err)
+				}
+				made, silenced := p.made.Load(), p.silenced.Load()
+				if made+silenced < c.least {
+					t.Errorf("only %d cuts were made, %d connections silenced", made, silenced)
+				}
+				t.Logf("%d cuts, %d connections silenced, %d small answers in %v", made, silenced, p.answers.Load(), time.Since(began).Round(time.Millisecond))
+			})
+		}
 	}
 }
 
