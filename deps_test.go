@@ -95,6 +95,7 @@ var onlyIn = []wall{
 	{"github.com/r3labs/sse/v2/...", []string{"shell/shellhttp"}, "one of two encodings of the wire"},
 	{"github.com/expr-lang/expr/...", []string{"sources"}, "rules are policy"},
 	{"github.com/prometheus/...", []string{"metrics"}, "everybody else tells events to an observer"},
+	{"gonum.org/...", []string{"bench/report"}, "it draws what the benchmark finds; no binary links it"},
 	{"github.com/tailscale/hujson/...", []string{"config"}, "files are read strictly in one place"},
 }
 
