@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,9 @@ func TestEveryRefusal(t *testing.T) {
 
 // provoke makes the attacks of a row, each from an address of its own.
 func (a *victim) provoke(t *testing.T, row shell.Refusal, before int) (all []provoked) {
-	for name, do := range attacks[row.Reason] {
+	rows := maps.Clone(attacks[row.Reason])
+	maps.Copy(rows, attacksOnMAC[row.Reason])
+	for name, do := range rows {
 		place := before + len(all)
 		at := *a
 		at.attacker = a.at(fmt.Sprintf("127.0.%d.%d", 10+place/200, 1+place%200))

@@ -26,6 +26,7 @@ type session struct {
 	conn    net.Conn
 	in      *bufio.Reader
 	frames  io.Reader
+	first   []byte // the session event's data
 }
 
 // start opens a session and reads its first frame.
@@ -72,6 +73,7 @@ func (s *session) stream(r request) answer {
 	}
 	s.conn, s.in, s.frames = c, in, resp.Body
 	first, err := s.next()
+	s.first = first.Data
 	if err == nil && first.Type != shell.FrameSession {
 		err = fmt.Errorf("the stream begins with %v", first.Type)
 	}

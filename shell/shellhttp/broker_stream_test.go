@@ -90,6 +90,9 @@ func (b *testBroker) hostToken(c *testClient, asked *jwtauth.Token) string {
 	if err != nil {
 		b.t.Error(err)
 	}
+	if b.inTransit != nil {
+		return b.inTransit(token)
+	}
 	return token
 }
 

@@ -30,8 +30,10 @@ type testBroker struct {
 
 	started  atomic.Int32
 	unagreed atomic.Bool // no MAC is agreed
-	signed   atomic.Int32
-	tagged   atomic.Int32 // of the requests of sessions, those under a MAC
+	// inTransit, unless nil, is what becomes of a host token.
+	inTransit func(token string) string
+	signed    atomic.Int32
+	tagged    atomic.Int32 // of the requests of sessions, those under a MAC
 	// before may answer a call instead of the broker, after may change what
 	// it answered.
 	before func(call *shell.Call) (*shell.Reply, error)

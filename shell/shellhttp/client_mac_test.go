@@ -1,6 +1,7 @@
 package shellhttp
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -120,5 +121,35 @@ func TestAgentsShareOfLowOrder(t *testing.T) {
 	_, err = k.checkSession([]jwtauth.PublicKey{host.PublicKey()}, "sent", shell.Frame{Type: shell.FrameSession, Data: data})
 	if !errors.Is(err, ErrStream) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Who carries the session event cannot take the agent's share out of it, nor put
+// one of their own in.
+func TestShareInTransit(t *testing.T) {
+	mine := base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{9}, 32))
+	for name, change := range map[string]func(claims string) string{
+		"taken out": func(claims string) string { return claims[:strings.Index(claims, `,"x25519"`)] + "}" },
+		"exchanged": func(claims string) string { return claims[:len(claims)-len(mine)-2] + mine + `"}` },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newTestBroker(t, map[string]script{"cat": catScript})
+			b.inTransit = func(token string) string {
+				parts := strings.Split(token, ".")
+				claims, err := base64.RawURLEncoding.DecodeString(parts[1])
+				if err != nil {
+					t.Error(err)
+				}
+				changed := change(string(claims))
+				if !json.Valid([]byte(changed)) || changed == string(claims) {
+					t.Errorf("the front says %s", changed)
+				}
+				return parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(changed)) + "." + parts[2]
+			}
+			s, err := serve(t, b).client(t).Open(t.Context(), "cat", shell.OpenRequest{})
+			if !errors.Is(err, ErrHost) {
+				t.Errorf("got %v, %v", s, err)
+			}
+		})
 	}
 }
