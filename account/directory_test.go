@@ -212,6 +212,24 @@ func TestFailuresAreNotRemembered(t *testing.T) {
 	}
 }
 
+// A getent that cannot be started, as when no process can be forked, says nothing
+// about anybody.
+func TestAGetentThatCannotBeStarted(t *testing.T) {
+	d, ctx := fake(t, `exit 2`), t.Context()
+	if err := os.WriteFile(d.getent[1], []byte("no program\x00"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Lookup(ctx, "alice"); err == nil || errors.Is(err, ErrUnknown) {
+		t.Errorf("user: %v", err)
+	}
+	if _, err := d.LookupGroup(ctx, "wheel"); err == nil || errors.Is(err, ErrUnknown) {
+		t.Errorf("group: %v", err)
+	}
+	if _, err := d.Status(ctx, "alice"); err == nil || errors.Is(err, ErrUnknown) {
+		t.Errorf("status: %v", err)
+	}
+}
+
 func TestNamesThatAreNeverLookedUp(t *testing.T) {
 	d := fake(t, `echo "$2:x:0:0::/root:/bin/sh"`)
 	for _, name := range []string{"", "0", "1000", "-s", "--help", "a b", "a:b", "a\nb", "../x", "a/b", "é", "$", strings.Repeat("a", 256), ".a", "a$b"} {

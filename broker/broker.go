@@ -65,7 +65,8 @@ type Broker struct {
 	now      func() time.Time
 	turns    *Turns
 	asking   *Turns // verify commands
-	askers   *crowd
+	askers   *crowd[netip.Prefix]
+	rooms    *crowd[string] // calls in progress, by identity key
 
 	penalties *Penalties
 	refusals  *refusalLog
@@ -86,6 +87,7 @@ type Broker struct {
 type client struct {
 	key     jwtauth.PublicKey
 	mac     *jwtauth.MAC // agreed with them; nil for none
+	owner   string       // thumbprint of the identity key that opened the session
 	host    string       // thumbprint of the host key that they know; "" for the current one
 	window  jwtauth.Window
 	session *shell.Session
@@ -119,7 +121,8 @@ func New(c Config) (*Broker, error) {
 	if b.now == nil {
 		b.now = time.Now
 	}
-	b.asking, b.askers = NewTurns(maxAsking, 0), newCrowd(maxAskersEach, maxAskers)
+	b.asking, b.askers = NewTurns(maxAsking, 0), newCrowd[netip.Prefix](maxAskersEach, maxAskers)
+	b.rooms = newRooms()
 	b.penalties, b.refusals = NewPenalties(b.now), newRefusalLog(b.log)
 	b.policy.Store(c.Policy)
 	b.SetHostKeys(HostKeys{Current: c.HostKey})

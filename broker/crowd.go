@@ -1,45 +1,40 @@
 package broker
 
-import (
-	"net/netip"
-	"sync"
-)
+import "sync"
 
-// crowd bounds how many callers wait for the same thing, in all and from one
-// address, so that those who wait for something slow leave the room that
+// crowd bounds how many callers are at the same thing, in all and of one key
+// each, so that those who wait for something slow leave the room that
 // everybody's calls share. Its zero value lets nobody in.
-type crowd struct {
+type crowd[K comparable] struct {
 	each, all int
 
-	mu   sync.Mutex
-	from map[netip.Prefix]int
-	now  int
+	mu  sync.Mutex
+	of  map[K]int
+	now int
 }
 
-func newCrowd(each, all int) *crowd {
-	return &crowd{each: each, all: all, from: make(map[netip.Prefix]int)}
+func newCrowd[K comparable](each, all int) *crowd[K] {
+	return &crowd[K]{each: each, all: all, of: make(map[K]int)}
 }
 
-// enter says whether there is room for one more from an address; if so, leave
-// is called afterwards.
-func (c *crowd) enter(from netip.Addr) bool {
-	key := Neighbourhood(from)
+// enter says whether there is room for one more of a key; if so, leave is called
+// afterwards.
+func (c *crowd[K]) enter(key K) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.now >= c.all || c.from[key] >= c.each {
+	if c.now >= c.all || c.of[key] >= c.each {
 		return false
 	}
 	c.now++
-	c.from[key]++
+	c.of[key]++
 	return true
 }
 
-func (c *crowd) leave(from netip.Addr) {
-	key := Neighbourhood(from)
+func (c *crowd[K]) leave(key K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now--
-	if c.from[key]--; c.from[key] == 0 {
-		delete(c.from, key)
+	if c.of[key]--; c.of[key] == 0 {
+		delete(c.of, key)
 	}
 }

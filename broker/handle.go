@@ -39,6 +39,11 @@ func (b *Broker) handle(ctx context.Context, call *shell.Call, who *caller, bega
 	if denied != nil {
 		return nil, denied
 	}
+	ctx, leave, err := b.takeRoom(ctx, call, who, r)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	body, release, err := b.verifyBinding(call, r, who)
 	defer release()
 	if err != nil {

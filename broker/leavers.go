@@ -18,6 +18,7 @@ type leavers struct {
 
 type leaver struct {
 	key jwtauth.PublicKey
+	mac *jwtauth.MAC
 	at  time.Time
 }
 
@@ -28,7 +29,7 @@ const (
 )
 
 // add remembers a key for [leaverTime], and the last [maxLeavers] at most.
-func (l *leavers) add(kid string, key jwtauth.PublicKey, now time.Time) {
+func (l *leavers) add(kid string, c *client, now time.Time) {
 	for len(l.order) > 0 && (len(l.order) >= maxLeavers || now.Sub(l.keys[l.order[0]].at) >= leaverTime) {
 		delete(l.keys, l.order[0])
 		l.order = l.order[1:]
@@ -39,15 +40,15 @@ func (l *leavers) add(kid string, key jwtauth.PublicKey, now time.Time) {
 	if _, there := l.keys[kid]; !there {
 		l.order = append(l.order, kid)
 	}
-	l.keys[kid] = leaver{key, now}
+	l.keys[kid] = leaver{c.key, c.mac, now}
 }
 
-// leaverKey returns the key of a session that was forgotten a moment ago.
-func (b *Broker) leaverKey(kid string) (jwtauth.PublicKey, bool) {
+// leaver returns the key of a session that was forgotten a moment ago.
+func (b *Broker) leaver(kid string) (leaver, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l, ok := b.leavers.keys[kid]
-	return l.key, ok && b.now().Sub(l.at) < leaverTime
+	return l, ok && b.now().Sub(l.at) < leaverTime
 }
 
 // tooLate answers a request whose token is good and whose session is no more.

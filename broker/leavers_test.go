@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"shellagent/jwtauth"
 )
 
 // What a client had on its way when its program ended is refused by its code,
@@ -60,12 +58,12 @@ func TestLeaversAreBounded(t *testing.T) {
 	var l leavers
 	now := time.Now()
 	for i := range 2 * maxLeavers {
-		l.add(fmt.Sprint(i), jwtauth.PublicKey{}, now)
+		l.add(fmt.Sprint(i), &client{}, now)
 	}
 	if len(l.keys) != maxLeavers || len(l.order) != maxLeavers {
 		t.Errorf("%d keys, %d in order", len(l.keys), len(l.order))
 	}
-	l.add("next", jwtauth.PublicKey{}, now.Add(leaverTime))
+	l.add("next", &client{}, now.Add(leaverTime))
 	if len(l.keys) != 1 || len(l.order) != 1 {
 		t.Errorf("%d keys, %d in order, when all but one are old", len(l.keys), len(l.order))
 	}

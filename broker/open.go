@@ -127,7 +127,7 @@ func (b *Broker) forget(id string) {
 	b.unremember(l)
 	for _, kid := range l.kids {
 		if c := b.clients[kid]; c != nil {
-			b.leavers.add(kid, c.key, b.now())
+			b.leavers.add(kid, c, b.now())
 		}
 		delete(b.clients, kid)
 	}

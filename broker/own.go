@@ -101,8 +101,8 @@ func (b *Broker) vouchAgain(ctx context.Context, call *shell.Call, who *caller, 
 		who.again = make(map[string]vouchedAgain)
 	}
 	var said vouchedAgain
-	if remote := call.Remote.Addr(); b.askers.enter(remote) {
-		defer b.askers.leave(remote)
+	if near := Neighbourhood(call.Remote.Addr()); b.askers.enter(near) {
+		defer b.askers.leave(near)
 		said.voucher, said.err = b.askCommands(ctx, call, who, source)
 	} else {
 		said.err = errAskers

@@ -78,7 +78,7 @@ func TestPenaltiesAreBounded(t *testing.T) {
 }
 
 func TestCrowd(t *testing.T) {
-	c := newCrowd(2, 3)
+	c := newCrowd[netip.Addr](2, 3)
 	other := netip.MustParseAddr("192.0.2.77")
 	for i, ask := range []struct {
 		from netip.Addr
@@ -91,10 +91,10 @@ func TestCrowd(t *testing.T) {
 	for _, from := range []netip.Addr{flooder, flooder, other} {
 		c.leave(from)
 	}
-	if len(c.from) != 0 || c.now != 0 {
-		t.Errorf("an empty crowd holds %v, %d", c.from, c.now)
+	if len(c.of) != 0 || c.now != 0 {
+		t.Errorf("an empty crowd holds %v, %d", c.of, c.now)
 	}
-	if new(crowd).enter(flooder) {
+	if new(crowd[netip.Addr]).enter(flooder) {
 		t.Error("the zero crowd lets somebody in")
 	}
 }

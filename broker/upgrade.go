@@ -126,7 +126,7 @@ func (s *SessionState) read() (r restored, err error) {
 		if err != nil {
 			return r, err
 		}
-		restored := &client{key: key, mac: mac, host: c.Host}
+		restored := &client{key: key, owner: r.key.Thumbprint(), mac: mac, host: c.Host}
 		restored.window.Restore(c.Window)
 		r.clients = append(r.clients, restored)
 	}

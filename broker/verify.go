@@ -17,6 +17,7 @@ import (
 type caller struct {
 	token  *jwtauth.Token
 	key    jwtauth.PublicKey
+	mac    *jwtauth.MAC // agreed with the holder of key; nil for none
 	kid    string
 	client *client // request tokens only
 	// left says that the session of a request token has ended and is forgotten.
@@ -53,10 +54,10 @@ func (b *Broker) verifySignature(ctx context.Context, call *shell.Call, u jwtaut
 	defer b.turns.Done()
 	switch {
 	case u.Type == jwtauth.TypeRequest && urgent:
-		who.client, who.key = c, c.key
+		who.client, who.key, who.mac = c, c.key, c.mac
 	case u.Type == jwtauth.TypeRequest:
-		if key, ok := b.leaverKey(u.Kid); ok {
-			who.left, who.key = true, key
+		if l, ok := b.leaver(u.Kid); ok {
+			who.left, who.key, who.mac = true, l.key, l.mac
 			break
 		}
 		jwtauth.VerifyDummy(u)
@@ -90,13 +91,13 @@ func (who *caller) holder(session string) (*client, error) {
 		return nil, err
 	}
 	who.share = share
-	return &client{key: who.token.Claims.Session, mac: mac, host: who.knownAs()}, nil
+	return &client{key: who.token.Claims.Session, owner: who.kid, mac: mac, host: who.knownAs()}, nil
 }
 
 // verify checks the signature, or the MAC, of a token whose key was found.
 func (who *caller) verify(u jwtauth.Unverified) (*jwtauth.Token, error) {
-	if u.Alg == jwtauth.AlgHS256 && who.client != nil {
-		return who.client.mac.Verify(u)
+	if u.Alg == jwtauth.AlgHS256 && u.Type == jwtauth.TypeRequest {
+		return who.mac.Verify(u)
 	}
 	return u.Verify(who.key)
 }

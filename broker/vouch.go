@@ -24,10 +24,11 @@ func (b *Broker) vouch(ctx context.Context, call *shell.Call, u jwtauth.Unverifi
 	}
 	who.source = r.name
 	remote := call.Remote.Addr()
-	if !b.askers.enter(remote) {
+	near := Neighbourhood(remote)
+	if !b.askers.enter(near) {
 		return errAskers
 	}
-	defer b.askers.leave(remote)
+	defer b.askers.leave(near)
 	if err := b.turns.Take(ctx, remote, false); err != nil {
 		return shell.Deny(shell.ReasonUnavailable, err)
 	}

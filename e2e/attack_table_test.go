@@ -187,6 +187,8 @@ var attacks = map[shell.Reason]map[string]attack{
 		}),
 	},
 
+	shell.ReasonKeyBusy: {"slow bodies": slowBodies},
+
 	shell.ReasonUnknownSource: {"nothere": opened("nothere", alice, "{}")},
 	shell.ReasonSourceKey: {
 		"bob's key": opened("debug", func(a *victim) *jwtauth.PrivateKey { return a.bob }, "{}"),
@@ -210,6 +212,7 @@ var attacks = map[shell.Reason]map[string]attack{
 		"locked":         opened("locked", alice, "{}"),
 		"expired":        opened("expired", alice, "{}"),
 	},
+	shell.ReasonLookup: {"getent fails": opened("away", alice, "{}")},
 	shell.ReasonShell: {
 		"does not exist":           opened("gone", alice, "{}"),
 		"is not for argv":          opened("menu", alice, `{"argv":["/bin/sh","-c","id"]}`),

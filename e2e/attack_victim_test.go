@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"shellagent/jwtauth"
@@ -21,6 +23,7 @@ type victim struct {
 const (
 	lockedUser  = "e2e-locked"
 	expiredUser = "e2e-expired"
+	awayUser    = "e2e-away"
 )
 
 // makeUsers gives the host users that cannot log in.
@@ -40,12 +43,27 @@ func makeUsers(t *testing.T) {
 	}
 }
 
+// withoutAnswers is an agent on whose host nobody finds out about awayUser: its
+// getent fails, as it does when it cannot be forked or a directory server is away.
+func withoutAnswers(t *testing.T, h *host) *exec.Cmd {
+	t.Helper()
+	real, wrapper := filepath.Join(h.dir, "getent.real"), filepath.Join(h.dir, "getent")
+	if out, err := exec.Command("cp", "/usr/bin/getent", real).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	script := fmt.Sprintf("#!/bin/sh\n[ \"$2\" != %s ] || exit 3\nexec %s \"$@\"\n", awayUser, real)
+	if err := os.WriteFile(wrapper, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command("unshare", "--mount", "sh", "-c", `mount --bind "$0" /usr/bin/getent && exec "$1" listen -c "$2"`, wrapper, agentBin, h.config)
+}
+
 func newVictim(t *testing.T) *victim {
 	t.Helper()
 	needRoot(t)
 	makeUsers(t)
 	a := &victim{metrics: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
-	h := startHost(t, func(h *host, c object) {
+	h := newHost(t, func(h *host, c object) {
 		a.alice = loadKey(t, h.key)
 		line := func(k **jwtauth.PrivateKey) string {
 			*k = newKey(t)
@@ -82,8 +100,10 @@ func newVictim(t *testing.T) *victim {
 			"nobody":  as("$subject"),
 			"locked":  as(lockedUser),
 			"expired": as(expiredUser),
+			"away":    as(awayUser),
 		}
 	})
+	h.startWith(withoutAnswers(t, h))
 	a.attacker = newAttacker(t, h, "127.0.0.1")
 	return a
 }

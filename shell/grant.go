@@ -23,9 +23,9 @@ type Limits struct {
 	// (4096, and a quarter of what all sessions may have at most). It holds for
 	// sessions that begin.
 	MaxProcesses int
-	IdleTimeout time.Duration
-	MaxDuration time.Duration
-	Linger      time.Duration
+	IdleTimeout  time.Duration
+	MaxDuration  time.Duration
+	Linger       time.Duration
 	// KillOnExit ends the whole process tree when the session's program ended.
 	KillOnExit bool
 }

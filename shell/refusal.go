@@ -49,6 +49,7 @@ const (
 	ReasonReplay         Reason = "replay"
 	ReasonReplayFull     Reason = "replay_full"
 	ReasonCounter        Reason = "counter"
+	ReasonKeyBusy        Reason = "key_busy"
 
 	ReasonUnknownSource Reason = "unknown_source"
 	ReasonSourceKey     Reason = "key_not_in_source"
@@ -58,6 +59,7 @@ const (
 	ReasonRule          Reason = "jwt_rule"
 	ReasonVerifyCommand Reason = "verify_command"
 	ReasonUser          Reason = "user"
+	ReasonLookup        Reason = "user_lookup"
 	ReasonShell         Reason = "shell"
 	ReasonCommand       Reason = "command"
 	ReasonOpenRequest   Reason = "open_request"
@@ -108,6 +110,7 @@ var refusals = []Refusal{
 	{ReasonReplay, "replayed", 401, "the token was used before: sign a new one"},
 	{ReasonReplayFull, "busy", 429, "too many tokens of this key within seconds: try again shortly"},
 	{ReasonCounter, "replayed", 401, "the token's counter was used before: sign a new one"},
+	{ReasonKeyBusy, "busy", 429, "too many requests of this key are in progress: try again shortly"},
 
 	{ReasonUnknownSource, "unauthorized", 401, unauthorized},
 	{ReasonSourceKey, "unauthorized", 401, unauthorized},
@@ -117,6 +120,7 @@ var refusals = []Refusal{
 	{ReasonRule, "unauthorized", 401, unauthorized},
 	{ReasonVerifyCommand, "unauthorized", 401, unauthorized},
 	{ReasonUser, "user_unavailable", 403, "the source's user does not exist, is locked or has expired on this host"},
+	{ReasonLookup, "lookup_failed", 503, "the host could not look up the source's user, which says nothing about the user: try again; the agent's log says why"},
 	{ReasonShell, "shell_unavailable", 403, "the source's shell cannot be used on this host"},
 	{ReasonCommand, "command_denied", 403, "the source does not allow this command"},
 	{ReasonOpenRequest, "bad_request", 400, "the open request is not valid"},

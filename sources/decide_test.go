@@ -187,6 +187,7 @@ func TestWhomASourceRunsAs(t *testing.T) {
 	if _, err := p.Decide(t.Context(), ask(p, "s", key)); !errors.Is(err, ErrUndecided) {
 		t.Errorf("a host that does not answer: %v", err)
 	}
+	wantDenied(t, p, ask(p, "s", key), shell.ReasonLookup)
 }
 
 func TestALiveSessionIsAskedAboutPolicyAlone(t *testing.T) {

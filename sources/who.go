@@ -95,5 +95,5 @@ func noUser(name string, err error) (string, *shell.Denied) {
 	if errors.Is(err, account.ErrUnknown) {
 		return deny(shell.ReasonUser, "cannot run as %q: %w", name, err)
 	}
-	return deny(shell.ReasonUser, "cannot run as %q: %w: %w", name, ErrUndecided, err)
+	return deny(shell.ReasonLookup, "cannot look up %q: %w: %w", name, ErrUndecided, err)
 }

@@ -60,7 +60,7 @@ func problemOf(d *shell.Denied) *shell.Reply {
 // afterToken are the codes that only a request with a verified token is given.
 // A refusal with any other closes its connection.
 var afterToken = map[string]bool{
-	"busy": true, "user_unavailable": true, "shell_unavailable": true, "command_denied": true,
+	"busy": true, "user_unavailable": true, "lookup_failed": true, "shell_unavailable": true, "command_denied": true,
 	"too_many_sessions": true, "nothing_to_confirm": true, "start_failed": true, "session_ended": true,
 	"session_conflict": true, "taken_over": true, "offset_gap": true,
 }
