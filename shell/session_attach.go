@@ -83,10 +83,11 @@ func (s *Session) attach(remote netip.Addr, from uint64, farewell []byte) (*Stre
 	if s.stream != nil {
 		s.part(farewell, now)
 	}
+	s.stream = &Stream{session: s, cursor: c, from: from, stdin: s.input.next}
 	if s.terminal() {
 		s.backlog.setNarrow(drawnWindow)
+		s.stream.gather = &gatherer{}
 	}
-	s.stream = &Stream{session: s, cursor: c, from: from, stdin: s.input.next}
 	s.remote = remote
 	s.awaited = false
 	s.lastHeard = now

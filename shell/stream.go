@@ -17,8 +17,9 @@ type Stream struct {
 	from    uint64
 	stdin   uint64
 
-	due  atomic.Uint32 // what Next must look at before output
-	exit *Frame        // taken when there was something to be told before it
+	due    atomic.Uint32 // what Next must look at before output
+	exit   *Frame        // taken when there was something to be told before it
+	gather *gatherer     // a terminal's; nil gives everything as it comes
 
 	// Under the session's lock.
 	farewell []byte
@@ -55,6 +56,9 @@ func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 			st.exit = nil
 			return f, nil
 		}
+		if st.gather != nil {
+			st.gather.hold(ctx, st.cursor)
+		}
 		f, ok, err := st.cursor.take(buf)
 		switch {
 		case ok && f.Type == FrameExit && st.due.Load() != 0:
@@ -62,6 +66,9 @@ func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 			st.exit = &f
 			continue
 		case ok:
+			if st.gather != nil {
+				st.gather.gave(len(f.Data))
+			}
 			st.session.handed(f)
 			return f, nil
 		case err == io.ErrClosedPipe:

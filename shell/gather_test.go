@@ -1,0 +1,102 @@
+package shell
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What is held back for an hour here is held for a millisecond otherwise.
+func TestGatherHolds(t *testing.T) {
+	b := NewBacklog(0)
+	defer b.Close()
+	c, err := b.Cursor(following, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	held := func(ctx context.Context, g *gatherer) <-chan struct{} {
+		done := make(chan struct{})
+		go func() { defer close(done); g.hold(ctx, c) }()
+		return done
+	}
+	var g gatherer
+	<-held(t.Context(), &g) // the first goes at once
+	g.gave(gatherFrom - 1)
+	<-held(t.Context(), &g) // and so does what follows little
+
+	g.gave(gatherFrom)
+	g.until = time.Now().Add(time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := held(ctx, &g)
+	cancel()
+	<-done
+
+	g.until = time.Now().Add(time.Hour)
+	c.poke() // something is to be told
+	<-held(t.Context(), &g)
+
+	g.until = time.Now().Add(time.Hour)
+	if err := b.Append(FrameStdout, make([]byte, gatherEnough)); err != nil {
+		t.Fatal(err)
+	}
+	<-held(t.Context(), &g) // there is enough
+	if g.until.IsZero() {
+		t.Error("the moment was given up though nothing was waited for")
+	}
+}
+
+// Output of a terminal goes at once while there is little of it, and once a
+// millisecond while there is much. What has no terminal is never held.
+func TestTerminalOutputIsGathered(t *testing.T) {
+	for _, drawn := range []bool{true, false} {
+		onStage(t, func(cfg *SessionConfig, p *fakeProgram) {
+			if drawn {
+				cfg.Request.Terminal = &Terminal{Term: "xterm", Winsize: Winsize{Cols: 80, Rows: 24}}
+				p.err = pipe{}
+			}
+		}, func(g *stage) {
+			st := g.attach(0)
+			var sizes []int
+			go func() {
+				buf := make([]byte, 64<<10)
+				for {
+					f, err := st.Next(context.Background(), buf)
+					if err != nil {
+						return
+					}
+					if f.Type == FrameStdout {
+						sizes = append(sizes, len(f.Data))
+					}
+				}
+			}()
+			say := func(n int) {
+				_, _ = g.program.out.w.Write(make([]byte, n))
+				synctest.Wait()
+			}
+			for range 3 { // keys and their echo
+				say(1)
+			}
+			for range 10 {
+				say(3 << 10)
+			}
+			time.Sleep(gatherTime)
+			synctest.Wait()
+			say(1)
+			want := []int{1, 1, 1, 3 << 10, 27 << 10, 1}
+			if !drawn {
+				want = append(append([]int{1, 1, 1}, slices.Repeat([]int{3 << 10}, 10)...), 1)
+			}
+			if drawn {
+				time.Sleep(gatherTime) // the last key came within the millisecond of what was much
+				synctest.Wait()
+			}
+			if !slices.Equal(sizes, want) {
+				t.Errorf("drawn %v: frames of %v bytes, want %v", drawn, sizes, want)
+			}
+			st.Close()
+		})
+	}
+}
