@@ -233,6 +233,7 @@ func TestBrokenProgramsDoNotTakeOver(t *testing.T) {
 		name, why string
 		program   []byte
 	}{
+		{"can be changed by others", "is writable by others", nil},
 		{"not a program", "exec format error", []byte("\x7fELF but not really")},
 		{"empty", "exec format error", []byte{}},
 		{"refuses the configuration", "no such setting", stand(`echo "agent.json:3: no such setting" >&2; exit 1`)},
@@ -247,6 +248,11 @@ func TestBrokenProgramsDoNotTakeOver(t *testing.T) {
 	for i, b := range bad {
 		t.Run(b.name, func(t *testing.T) {
 			h.install(b.program)
+			if b.program == nil {
+				if err := os.Chmod(h.program(), 0o777); err != nil {
+					t.Fatal(err)
+				}
+			}
 			h.reload(goesOn)
 			lines := strings.Split(h.log.String(), "\n")
 			last := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, b.why) && strings.Contains(l, goesOn) })

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"shellagent/config"
 	"shellagent/internal/handover"
 )
 
@@ -103,14 +104,19 @@ func unchanged(a, b fs.FileInfo) bool {
 // users, which may take seconds.
 const probeLimit = 15 * time.Second
 
-// try runs the new program to find out whether it starts, accepts the
-// configuration, and reads the state that this one writes.
-func (p program) try(ctx context.Context, info fs.FileInfo, config string) (successor, error) {
+// try finds out whether nobody else can change the new program, and runs it to
+// find out whether it starts, accepts the configuration, and reads the state that
+// this one writes.
+func (p program) try(ctx context.Context, info fs.FileInfo, configuration string) (successor, error) {
 	s := successor{path: p.path, info: info}
-	if _, err := s.run(ctx, nil, "check", "-c", config); err != nil {
+	// Whoever could put it there would get all that this agent has.
+	if err := config.CheckPermissions(p.path); err != nil {
 		return s, err
 	}
-	text, err := s.run(ctx, nil, probeName, "-c", config)
+	if _, err := s.run(ctx, nil, "check", "-c", configuration); err != nil {
+		return s, err
+	}
+	text, err := s.run(ctx, nil, probeName, "-c", configuration)
 	if err != nil {
 		return s, err
 	}
