@@ -1,13 +1,17 @@
 package broker
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"shellagent/account"
 	"shellagent/jwtauth"
 	"shellagent/shell"
 	"shellagent/sources"
@@ -112,4 +116,43 @@ func TestVouchedKeyIsForgotten(t *testing.T) {
 	if _, known := a.identityKey(a.Policy(), dora.PublicKey().Thumbprint()); known {
 		t.Error("the key is still known")
 	}
+}
+
+// silentHost is a host whose user database may stop answering.
+type silentHost struct {
+	people
+	silent atomic.Bool
+}
+
+func (h *silentHost) Lookup(ctx context.Context, name string) (*account.User, error) {
+	if h.silent.Load() {
+		return nil, errors.New("getent: no answer")
+	}
+	return h.people.Lookup(ctx, name)
+}
+
+// A host that does not answer keeps nobody from a session of theirs, and lets
+// nobody in.
+func TestHostThatDoesNotAnswer(t *testing.T) {
+	alice := newTestKey(t)
+	a := newTestAgent(t, oneSource(alice))
+	host := &silentHost{}
+	p, err := sources.New(sources.Config{
+		VerifyKeys: oneSource(alice).VerifyKeys, Sources: map[string]sources.Source{"debug": {Exec: sources.Exec{User: "me"}}},
+	}, sources.Options{Accounts: host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.SetPolicy(t.Context(), p)
+	s := a.open("debug", alice)
+	host.silent.Store(true)
+	if ended := a.SetPolicy(t.Context(), p); ended != 0 {
+		t.Errorf("%d sessions ended", ended)
+	}
+	a.wantCode("typing", s.stdin(0, "x"), "")
+	if reply := a.Handle(t.Context(), a.openCall("debug", alice, newTestKey(t))); reply.Stream != nil {
+		t.Error("somebody got in")
+	}
+	host.silent.Store(false)
+	a.open("debug", alice)
 }

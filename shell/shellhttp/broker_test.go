@@ -26,6 +26,7 @@ type testBroker struct {
 	guard   *jwtauth.Guard
 	scripts map[string]script
 	skew    time.Duration // the broker's clock less ours
+	leap    atomic.Int64  // a Duration by which its clock was set meanwhile
 	linger  time.Duration
 
 	started  atomic.Int32
@@ -96,7 +97,7 @@ func (b *testBroker) useClock() {
 	b.guard = guard
 }
 
-func (b *testBroker) now() time.Time { return time.Now().Add(b.skew) }
+func (b *testBroker) now() time.Time { return time.Now().Add(b.skew + time.Duration(b.leap.Load())) }
 
 // seen counts calls that start with a method and target prefix.
 func (b *testBroker) seen(prefix string) int {

@@ -213,3 +213,26 @@ func TestRefusalsReachTheCaller(t *testing.T) {
 		}
 	}
 }
+
+// Somebody sets the host's clock while a session is open.
+func TestAClockThatIsSetUnderASession(t *testing.T) {
+	for _, leap := range []time.Duration{-time.Hour, 36 * time.Hour} {
+		b := newTestBroker(t, map[string]script{"cat": catScript})
+		s := open(t, serve(t, b).client(t), "cat", shell.OpenRequest{})
+		s.Write([]byte("before "))
+		f, err := s.Next(t.Context())
+		for err == nil && f.Type != shell.FrameStdout {
+			f, err = s.Next(t.Context())
+		}
+		if err != nil || string(f.Data) != "before " {
+			t.Fatalf("%q, %v", f.Data, err)
+		}
+		s.Ack(f.End)
+		b.leap.Store(int64(leap))
+		s.Write([]byte("and after"))
+		s.CloseWrite()
+		if o := readAll(t, s); string(o.out) != "and after" {
+			t.Errorf("set by %v: got %q", leap, o.out)
+		}
+	}
+}
