@@ -38,6 +38,12 @@ func appendStrict(dst []byte, s string) ([]byte, error) {
 	if !isBase64URL(s) {
 		return nil, errBase64URL
 	}
+	return appendDecoded(dst, s)
+}
+
+// appendDecoded is appendStrict for what isBase64URL, as the parts of a token
+// that was parsed.
+func appendDecoded(dst []byte, s string) ([]byte, error) {
 	dst, err := strictURL.AppendDecode(dst, []byte(s))
 	if err != nil {
 		return nil, errBase64URL

@@ -92,7 +92,7 @@ func (m *MAC) verify(u Unverified) error {
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	sig, err := appendStrict(s.sum[:0], encoded)
+	sig, err := appendDecoded(s.sum[:0], encoded)
 	if err != nil {
 		return refuse(ReasonMalformed, fmt.Errorf("signature: %w", err))
 	}

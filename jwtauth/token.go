@@ -55,7 +55,7 @@ func (u Unverified) Unproven() (*Token, error) {
 
 func (u Unverified) decode() (*Token, error) {
 	var stack [512]byte
-	payload, err := appendStrict(stack[:0], u.raw[u.payload:u.sigStart-1])
+	payload, err := appendDecoded(stack[:0], u.raw[u.payload:u.sigStart-1])
 	if err != nil {
 		return nil, refuse(ReasonMalformed, fmt.Errorf("claims: %w", err))
 	}
@@ -93,7 +93,7 @@ func (u Unverified) verifySignature(k PublicKey) error {
 	if len(encoded) > strictURL.EncodedLen(maxSignature) {
 		return refuse(ReasonSignature, errors.New("the signature is too long"))
 	}
-	sig, err := appendStrict(buf[:0], encoded)
+	sig, err := appendDecoded(buf[:0], encoded)
 	if err != nil {
 		return refuse(ReasonMalformed, fmt.Errorf("signature: %w", err))
 	}
