@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -110,6 +111,8 @@ type host struct {
 	state  *os.ProcessState
 	// pathPrefix is the agent's own, if its configuration gives it one.
 	pathPrefix string
+	// through, if set, is the command line behind which clients run.
+	through []string
 }
 
 type syncBuffer struct {
@@ -271,8 +274,9 @@ func (h *host) env(more ...string) []string {
 
 // clientCmd is the client's command line, first contact already allowed.
 func (h *host) clientCmd(ctx context.Context, command string, args ...string) *exec.Cmd {
-	line := append([]string{command, "-c", h.client}, args...)
-	cmd := exec.CommandContext(ctx, agentBin, line...)
+	line := append(slices.Clone(h.through), agentBin, command, "-c", h.client)
+	line = append(line, args...)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	cmd.Env = h.env()
 	return cmd
 }

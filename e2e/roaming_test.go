@@ -76,18 +76,13 @@ func TestAClientMovesToAnotherNetwork(t *testing.T) {
 		"signingKeyPath": h.key,
 		"targets":        object{"myhost": object{"hostname": e.address(0, 1), "port": h.port, "source": "debug"}},
 	})
+	h.through = []string{"ip", "netns", "exec", e.name}
 	e.up(0)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	const lines = 80
 	cmd := h.clientCmd(ctx, "exec", "--accept-new", "debug", "myhost", "--",
 		"bash", "-c", fmt.Sprintf("exec 3<&0; cat <&3 >&2 & for i in $(seq %d); do echo $i; sleep 0.1; done; wait; exit 4", lines))
-	cmd.Args = append([]string{"ip", "netns", "exec", e.name}, cmd.Args...)
-	path, err := exec.LookPath("ip")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Path = path
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

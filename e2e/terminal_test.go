@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +76,7 @@ func shellScreen(t *testing.T, h *host) *screen {
 	t.Helper()
 	s := newScreen(t, h, "env", "PS1=local$ ", "sh")
 	s.see("local$")
-	s.line(agentBin + " shell -c " + h.client + " --accept-new debug myhost")
+	s.line(strings.Join(append(slices.Clone(h.through), agentBin), " ") + " shell -c " + h.client + " --accept-new debug myhost")
 	return s
 }
 

@@ -95,6 +95,9 @@ func ip(args ...string) error {
 	return nil
 }
 
+// Name is that of the far namespace, for ip-netns(8).
+func (l *Line) Name() string { return l.name }
+
 // Near is the address of this namespace, where servers listen.
 func (l *Line) Near() netip.Addr { return l.near }
 
