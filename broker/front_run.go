@@ -25,6 +25,8 @@ const (
 	reportBurst  = 10
 	// sendTimeout is how long the front may leave its control socket unread.
 	sendTimeout = 3 * time.Second
+	// lastWords is how long a dead front's messages are read.
+	lastWords = time.Second
 )
 
 // frontRun is one front from its start to its end.
@@ -94,7 +96,8 @@ func (f *Front) start(serve context.Context) (*frontRun, error) {
 // supervise feeds the front until it is gone, and says why it is.
 func (r *frontRun) supervise(ctx context.Context) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { r.breaks(r.receive()) })
+	heard := make(chan struct{})
+	wg.Go(func() { defer close(heard); r.breaks(r.receive()) })
 	wg.Go(func() { r.breaks(r.send()) })
 	var why error
 	select {
@@ -117,6 +120,11 @@ func (r *frontRun) supervise(ctx context.Context) error {
 		r.drain()
 	}
 	r.child.kill()
+	// What it said before it ended counts: that it was ready, above all.
+	select {
+	case <-heard:
+	case <-time.After(lastWords):
+	}
 	close(r.gone)
 	r.control.Close()
 	wg.Wait()

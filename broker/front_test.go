@@ -98,9 +98,11 @@ func TestFrontThatNeverStartsIsAnError(t *testing.T) {
 }
 
 func TestFrontThatDiesAgainAndAgainIsKeptAlive(t *testing.T) {
-	w := watch(t, nil, "ready-die")
 	began := time.Now()
+	w := watch(t, nil, "ready-die")
 	eventually(t, "five starts", func() bool { return w.starts.Load() >= 5 })
+	// What a front says before it dies is heard.
+	eventually(t, "five words of being ready", func() bool { return w.ready.Load() >= 5 })
 	// 0, 100, 200, 400 ms.
 	if took := time.Since(began); took < 700*time.Millisecond {
 		t.Errorf("five starts within %v: no backoff", took)
