@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"shellagent/bench/cost"
 	"shellagent/bench/driver"
 )
 
@@ -20,7 +19,8 @@ type Scale struct {
 	Counts []int
 	// Repeats is how often each cost is taken at a point; its median counts.
 	Repeats int
-	// Settle is how long the sessions are left alone before each point.
+	// Settle is how long the sessions are left alone before each point; a quarter
+	// of it is how long idleness is looked at.
 	Settle time.Duration
 	// Typing and Download are the work that is done beside the idle sessions.
 	Typing   Typing
@@ -86,14 +86,14 @@ func (sc Scale) point(ctx context.Context, idle, typing, download Subject) (Poin
 	if err != nil {
 		return Point{}, err
 	}
-	rest, err := sc.rest(ctx, idle)
+	before, err := sc.rest(ctx, idle)
 	if err != nil {
 		return Point{}, err
 	}
-	p := Point{MemoryMiB: float64(bytes) / (1 << 20), IdlePercent: rest * 100}
+	p := Point{MemoryMiB: float64(bytes) / (1 << 20)}
 	values := make(map[*float64][]float64)
 	for round := range sc.Repeats {
-		ms, each, err := sc.key(ctx, typing, rest)
+		ms, key, err := sc.key(ctx, typing)
 		if err != nil {
 			return Point{}, err
 		}
@@ -101,9 +101,17 @@ func (sc Scale) point(ctx context.Context, idle, typing, download Subject) (Poin
 		if err != nil {
 			return Point{}, err
 		}
+		// What idleness costs is what it cost right before and after.
+		after, err := sc.rest(ctx, idle)
+		if err != nil {
+			return Point{}, err
+		}
+		rest := (before + after) / 2
+		before = after
 		rate := flow["MB/s"]
+		values[&p.IdlePercent] = append(values[&p.IdlePercent], rest*100)
 		values[&p.KeyMs] = append(values[&p.KeyMs], ms)
-		values[&p.KeyMicroseconds] = append(values[&p.KeyMicroseconds], each)
+		values[&p.KeyMicroseconds] = append(values[&p.KeyMicroseconds], key.each(rest))
 		values[&p.MBPerSecond] = append(values[&p.MBPerSecond], rate)
 		// 1 s/GB is 1 ms/MB; a MB takes 1,000/rate ms, in which idleness goes on.
 		values[&p.MBMilliseconds] = append(values[&p.MBMilliseconds], flow["server CPU s/GB"]-rest*1000/rate)
@@ -122,35 +130,41 @@ func (sc Scale) rest(ctx context.Context, s Subject) (float64, error) {
 		return 0, err
 	}
 	began := time.Now()
-	if err := settle(ctx, sc.Settle); err != nil {
+	if err := settle(ctx, sc.Settle/4); err != nil {
 		return 0, err
 	}
-	return share(meter, began)
-}
-
-func share(meter cost.Meter, began time.Time) (float64, error) {
 	used, err := meter.Used()
 	return used.Seconds() / time.Since(began).Seconds(), err
 }
 
-// key returns the median time of an echo in ms, and the processor time of the
-// server for one in microseconds.
-func (sc Scale) key(ctx context.Context, s Subject, rest float64) (ms, each float64, err error) {
+// keys is what a number of keystrokes took.
+type keys struct {
+	number     int
+	used, took time.Duration // processor time of the server, and time that went by
+}
+
+// each returns the processor time for one key in microseconds, less what the
+// server would have used anyway.
+func (k keys) each(rest float64) float64 {
+	return (k.used.Seconds() - rest*k.took.Seconds()) / float64(k.number) * 1e6
+}
+
+// key returns the median time of an echo in ms, and what the keys cost.
+func (sc Scale) key(ctx context.Context, s Subject) (ms float64, cost keys, err error) {
 	c, err := sc.Typing.begin(ctx, s)
 	if err != nil {
-		return 0, 0, err
+		return 0, keys{}, err
 	}
 	defer c.Close()
 	meter, err := serverMeter(s)
 	if err != nil {
-		return 0, 0, err
+		return 0, keys{}, err
 	}
 	began := time.Now()
 	took, err := sc.Typing.press(c, sc.Typing.Keys)
 	if err != nil {
-		return 0, 0, err
+		return 0, keys{}, err
 	}
-	all, err := share(meter, began)
-	perKey := (all - rest) * time.Since(began).Seconds() / float64(sc.Typing.Keys)
-	return milliseconds(quantile(took, 0.5)), perKey * 1e6, err
+	used, err := meter.Used()
+	return milliseconds(quantile(took, 0.5)), keys{sc.Typing.Keys, used, time.Since(began)}, err
 }
