@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,17 @@ func TestListNamesExperimentsAndDoesNothing(t *testing.T) {
 	}
 	if got := out.String(); got != "echo\necho under cover\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestWhatIsMissingIsNamed(t *testing.T) {
+	o := &options{agent: "/nonexistent/agent", client: "/nonexistent/client", peers: "/nonexistent"}
+	want := "make build"
+	if os.Geteuid() != 0 {
+		want = "needs root"
+	}
+	if s, err := open(t.Context(), o); s != nil || err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, %v", s, err)
 	}
 }
 

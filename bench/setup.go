@@ -53,33 +53,36 @@ var (
 )
 
 // open starts all servers and makes the data. close takes all away.
-func open(ctx context.Context, o *options) (s *scene, err error) {
-	s = &scene{size: full}
+func open(ctx context.Context, o *options) (*scene, error) {
+	s := &scene{size: full}
 	if o.quick {
 		s.size = quick
 	}
 	if o.list {
 		return s, nil
 	}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	if s.site, err = peers.NewSite(peers.Config{Agent: o.agent, Client: o.client, Root: o.peers}); err != nil {
+	if err := s.open(ctx, o); err != nil {
+		s.close()
 		return nil, err
+	}
+	return s, nil
+}
+
+func (s *scene) open(ctx context.Context, o *options) (err error) {
+	if s.site, err = peers.NewSite(peers.Config{Agent: o.agent, Client: o.client, Root: o.peers}); err != nil {
+		return err
 	}
 	if s.long, err = longline.Open(0, roundTrip/2); err != nil {
-		return nil, err
+		return err
 	}
 	if s.wire, err = longline.Open(1, 0); err != nil {
-		return nil, err
+		return err
 	}
 	s.site.Addresses = []netip.Addr{s.long.Near(), s.wire.Near()}
-	if err = s.start(ctx); err != nil {
-		return nil, err
+	if err := s.start(ctx); err != nil {
+		return err
 	}
-	return s, s.data()
+	return s.data()
 }
 
 func (s *scene) start(ctx context.Context) (err error) {

@@ -51,6 +51,11 @@ func NewSite(c Config) (*Site, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the benchmark needs root: it makes a user, a network namespace and servers that start sessions as that user")
 	}
+	for _, needed := range []string{c.Agent, c.Client, filepath.Join(c.Root, "complete")} {
+		if _, err := os.Stat(needed); err != nil {
+			return nil, fmt.Errorf("%w: make build and make peers bring it", err)
+		}
+	}
 	s := &Site{Config: c}
 	if err := s.build(); err != nil {
 		s.Close()
