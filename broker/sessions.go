@@ -140,7 +140,7 @@ func (b *Broker) sessionFrame(s *shell.Session, st viewer, who *caller, key jwta
 		return shell.Frame{}, err
 	}
 	data, err := marshal(shell.SessionInfo{
-		ID: s.ID(), Token: token, From: st.From(), Stdin: s.StdinNext(),
+		ID: s.ID(), Token: token, From: st.From(), End: st.End(), Stdin: s.StdinNext(),
 		Linger: int64(g.Limits.Linger / time.Millisecond), Terminal: s.Request().Terminal != nil,
 		Source: g.Source, User: g.Credential.User, Host: b.hostname, NextHostKey: next,
 	})

@@ -14,6 +14,8 @@ import (
 type viewer interface {
 	// From is the output offset at which it began.
 	From() uint64
+	// End is the output offset that the session had reached then.
+	End() uint64
 	// Next, OnEnd and Close are as [shell.Stream]'s.
 	Next(ctx context.Context, buf []byte) (shell.Frame, error)
 	OnEnd(f func())

@@ -50,6 +50,29 @@ func TestDetachAndAttach(t *testing.T) {
 	first.see("code=0")
 	first.see(" echo")
 
+	// An editor that is left leaves nothing of itself.
+	editor := attachScreen(t, h)
+	editor.see("before")
+	editor.line("clear; vim -u NONE -N '+set mouse=a'")
+	editor.see("~\n~\n~")
+	editor.keys("Enter")
+	editor.tmux("send-keys", "-l", "~d")
+	editor.see("come back with:\n")
+	const asked = "#{alternate_on} #{mouse_any_flag} #{keypad_flag} #{keypad_cursor_flag} #{cursor_flag}"
+	if got := editor.tmux("display-message", "-p", asked); got != "0 0 0 0 1\n" {
+		t.Errorf("the terminal is left with %s: %s", asked, got)
+	}
+	editor = attachScreen(t, h)
+	editor.see("~\n~\n~")
+	editor.tmux("send-keys", "-l", ":q!")
+	editor.keys("Enter")
+	editor.see("remote$")
+	editor.tmux("send-keys", "-l", "clear; echo be''fore")
+	editor.keys("Enter")
+	editor.see("before\nremote$")
+	editor.tmux("send-keys", "-l", "~d")
+	editor.see("come back with:\n")
+
 	// Without a name it is the one that waits; what was shown is shown again.
 	second := attachScreen(t, h)
 	second.see("before")

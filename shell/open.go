@@ -69,6 +69,8 @@ type SessionInfo struct {
 	Token string `json:"token"`
 	// From is the output offset at which this stream starts.
 	From uint64 `json:"from"`
+	// End is the output offset that the session had reached by then.
+	End uint64 `json:"end"`
 	// Stdin is the next input offset the agent expects.
 	Stdin uint64 `json:"stdin"`
 	// Linger is how long a detached session is kept, in milliseconds.

@@ -83,7 +83,7 @@ func (s *Session) attach(remote netip.Addr, from uint64, farewell []byte) (*Stre
 	if s.stream != nil {
 		s.part(farewell, now)
 	}
-	s.stream = &Stream{session: s, cursor: c, from: from, stdin: s.input.next}
+	s.stream = &Stream{session: s, cursor: c, from: from, end: s.backlog.End(), stdin: s.input.next}
 	if s.terminal() {
 		s.backlog.setNarrow(drawnWindow)
 		s.stream.gather = &gatherer{}

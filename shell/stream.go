@@ -15,6 +15,7 @@ type Stream struct {
 	session *Session
 	cursor  *Cursor
 	from    uint64
+	end     uint64
 	stdin   uint64
 
 	due    atomic.Uint32 // what Next must look at before output
@@ -34,6 +35,10 @@ const (
 
 // From is the output offset at which the stream began.
 func (st *Stream) From() uint64 { return st.from }
+
+// End is the output offset that the session had reached when the stream began:
+// what is before it was there before the client was.
+func (st *Stream) End() uint64 { return st.end }
 
 // StdinNext is the input offset that was expected when the client attached.
 func (st *Stream) StdinNext() uint64 { return st.stdin }

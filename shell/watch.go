@@ -20,6 +20,7 @@ type Watcher struct {
 	session *Session
 	cursor  *Cursor
 	from    uint64
+	end     uint64
 	leave   sync.Once
 }
 
@@ -56,11 +57,14 @@ func (s *Session) watch(remote netip.Addr, from uint64) (*Watcher, error) {
 	}
 	s.watchers++
 	s.notify(Notice{Code: "watched", Text: fmt.Sprintf("this session is watched from %v", remote)})
-	return &Watcher{session: s, cursor: c, from: from}, nil
+	return &Watcher{session: s, cursor: c, from: from, end: s.backlog.End()}, nil
 }
 
 // From is the output offset at which the watcher began.
 func (w *Watcher) From() uint64 { return w.from }
+
+// End is the output offset that the session had reached then.
+func (w *Watcher) End() uint64 { return w.end }
 
 // Next returns the next frame: output of at most len(buf) bytes, a gap, the
 // exit, or a keepalive, at most 10 seconds apart. It ends with io.EOF after the

@@ -92,7 +92,8 @@ func (s *surroundings) attach(ctx context.Context, r *reach, target, prefix stri
 		return s.runOnPipes(ctx, s.lasting(session, target, nil), target, false)
 	}
 	session.Redraw(local.Size())
-	return s.show(ctx, session, target, local, local.Size())
+	info := session.Info()
+	return s.show(ctx, session, target, local, local.Size(), info.End-min(info.End, info.From))
 }
 
 // pick is the session with an id that starts so. When none is named it is the

@@ -85,15 +85,15 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	}
 	defer client.Close()
 	if drawn {
-		return s.show(ctx, session, c.target.Name, local, request.Terminal.Winsize)
+		return s.show(ctx, session, c.target.Name, local, request.Terminal.Winsize, 0)
 	}
 	return s.runOnPipes(ctx, s.lasting(session, c.target.Name, nil), c.target.Name, p.noInput)
 }
 
-// show runs a session on a terminal. told is the window's size as the agent knows it.
-func (s *surroundings) show(ctx context.Context, session *shellhttp.Session, target string, local *terminal.Terminal, told shell.Winsize) error {
+// show runs a session on a terminal. See [surroundings.runOnTerminal].
+func (s *surroundings) show(ctx context.Context, session *shellhttp.Session, target string, local *terminal.Terminal, told shell.Winsize, old uint64) error {
 	r := s.lasting(session, target, local)
-	return s.runOnTerminal(ctx, local, told, r, target)
+	return s.runOnTerminal(ctx, local, told, old, r, target)
 }
 
 // lasting makes a session reconnect by itself, and shows when that takes a

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 
 	"github.com/spf13/cobra"
 
@@ -75,6 +76,8 @@ func (s *surroundings) watch(ctx context.Context, r *reach, target, prefix strin
 
 // copyWatched shows what a session shows, until an error: io.EOF when it ended.
 func (s *surroundings) copyWatched(ctx context.Context, w *shellhttp.Watch) error {
+	screen := s.screen(math.MaxUint64) // nothing that is asked can be answered
+	defer screen.leave()
 	last := w.Info().From
 	for {
 		f, err := w.Next(ctx)
@@ -83,7 +86,7 @@ func (s *surroundings) copyWatched(ctx context.Context, w *shellhttp.Watch) erro
 		}
 		switch f.Type {
 		case shell.FrameStdout, shell.FrameStderr:
-			if _, err := s.stdout.Write(f.Data); err != nil {
+			if _, err := screen.Write(f.Data); err != nil {
 				return &outputError{err}
 			}
 		case shell.FrameGap:

@@ -20,6 +20,8 @@ type interactive struct {
 	*surroundings
 	t *terminal.Terminal
 	r remote
+	// screen is where the program draws.
+	screen *screen
 	// actions carries escapes from the keys to the loop, which answers each on
 	// handled before more keys are read.
 	actions chan terminal.Action
@@ -33,11 +35,11 @@ type ending struct {
 }
 
 // runOnTerminal shows a program that runs on a pty, and restores the terminal
-// whatever happens. told is the window's size as the agent knows it. It returns
-// as [surroundings.ended] does.
-func (s *surroundings) runOnTerminal(ctx context.Context, t *terminal.Terminal, told shell.Winsize, r remote, target string) error {
+// whatever happens. told is the window's size as the agent knows it, old how much
+// comes first that was printed for others. It returns as [surroundings.ended] does.
+func (s *surroundings) runOnTerminal(ctx context.Context, t *terminal.Terminal, told shell.Winsize, old uint64, r remote, target string) error {
 	i := &interactive{
-		surroundings: s, t: t, r: r,
+		surroundings: s, t: t, r: r, screen: s.screen(old),
 		actions: make(chan terminal.Action), handled: make(chan struct{}),
 	}
 	s.ui.rawWhen(t.IsRaw)
@@ -54,6 +56,7 @@ func (s *surroundings) runOnTerminal(ctx context.Context, t *terminal.Terminal, 
 	}
 	end := i.show(ctx, signals)
 	t.Restore()
+	i.screen.leave()
 	if errors.Is(end.err, errDetached) {
 		return s.detach(r, target)
 	}
@@ -81,7 +84,7 @@ func (i *interactive) show(ctx context.Context, signals *terminal.Signals) endin
 	i.t.Go(func() { ahead.sendTo(i.r) })
 	ended := make(chan ending, 1)
 	i.t.Go(func() {
-		out := &output{stdout: i.stdout, stderr: i.stderr, notice: i.notice}
+		out := &output{stdout: i.screen, stderr: i.stderr, notice: i.notice}
 		exit, err := out.copy(ctx, i.r)
 		ended <- ending{exit, err}
 	})
@@ -139,6 +142,7 @@ func (s *surroundings) detach(r remote, target string) error {
 
 func (i *interactive) suspend(wholeJob bool) {
 	linger := i.r.Info().Linger / 1000
+	i.screen.lend()
 	if i.r.Suspend() {
 		i.ui.note(suspended, linger)
 	} else {
@@ -147,6 +151,7 @@ func (i *interactive) suspend(wholeJob bool) {
 	if err := i.t.Suspend(wholeJob); err != nil {
 		i.ui.warn("cannot suspend: %v", err)
 	}
+	i.screen.takeBack()
 	i.r.Continue()
 	i.resume()
 }
@@ -156,7 +161,11 @@ func (i *interactive) resume() {
 	if err := i.t.Raw(); err != nil {
 		i.ui.warn("cannot take the terminal back: %v", err)
 	}
-	i.r.Resize(i.t.Size())
+	if i.screen.isFilled() {
+		i.r.Redraw(i.t.Size())
+	} else {
+		i.r.Resize(i.t.Size())
+	}
 }
 
 // readKeys takes keys apart into input and escapes, until the terminal ends.

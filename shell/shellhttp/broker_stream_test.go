@@ -58,13 +58,14 @@ func (b *testBroker) watch(id, query string, token *jwtauth.Token) (*shell.Reply
 // view is what a client or a watcher has of a session.
 type view interface {
 	From() uint64
+	End() uint64
 	Next(context.Context, []byte) (shell.Frame, error)
 	Close()
 }
 
 func (b *testBroker) streamReply(c *testClient, token *jwtauth.Token, st view) (*shell.Reply, error) {
 	data, err := json.Marshal(shell.SessionInfo{
-		ID: c.session.ID(), Token: b.hostToken(c, token), From: st.From(), Stdin: c.session.StdinNext(),
+		ID: c.session.ID(), Token: b.hostToken(c, token), From: st.From(), End: st.End(), Stdin: c.session.StdinNext(),
 		Terminal: c.session.Request().Terminal != nil, Source: "test", User: "tester", Host: "here", Linger: b.linger.Milliseconds(),
 	})
 	if err != nil {
