@@ -10,9 +10,9 @@
 // The order of the checks is the package's promise. [Parse] bounds a token and
 // reads its header with a scanner that knows exactly three members;
 // [Unverified.Verify] checks the signature, or [MAC.Verify] the MAC that was
-// agreed in place of one, over the raw bytes; only then is
-// JSON parsed. [Guard] judges time and replay of identity tokens, [Window]
-// replay of request tokens. What a key may do is not decided here.
+// agreed in place of one, over the raw bytes; only then is JSON parsed. [Guard]
+// judges time and replay of identity tokens, [Window] replay of request tokens.
+// What a key may do is not decided here.
 //
 // testdata/vectors.json holds keys, tokens and refusals with a fixed clock, so
 // that another implementation can check itself.
