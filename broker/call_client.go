@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -86,6 +87,22 @@ func (c *CallClient) take(ctx context.Context, call *shell.Call) error {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	return c.turns.Take(ctx, call.Remote.Addr(), false)
+}
+
+// Ready says whether a call made now would find room before ctx ends: nil, or
+// why not. It costs the broker nothing.
+func (c *CallClient) Ready(ctx context.Context) error {
+	c.mu.Lock()
+	closed := c.closed
+	c.mu.Unlock()
+	if closed {
+		return errClientClosed
+	}
+	if err := c.turns.Take(ctx, netip.Addr{}, false); err != nil {
+		return fmt.Errorf("no room for calls to the broker: %w", err)
+	}
+	c.turns.Done()
+	return nil
 }
 
 // Close closes the idle connections; calls in progress go on, later ones fail.

@@ -29,6 +29,8 @@ import (
 const (
 	// stopGrace is how long sessions may take to end when the agent stops.
 	stopGrace = 10 * time.Second
+	// answerGrace is how long requests may take to end after that.
+	answerGrace = 2 * time.Second
 	// leafLifetime is how long a TLS leaf is valid; the front asks for the next
 	// one well before.
 	leafLifetime = 24 * time.Hour
@@ -204,7 +206,7 @@ func (a *agent) assembleFront() error {
 		return err
 	}
 	cfg := broker.FrontConfig{
-		Listeners: a.listeners, Handler: a.broker, Credential: who, Log: a.log,
+		Listeners: a.listeners, Handler: a.broker, Credential: who, Log: a.log, Grace: answerGrace,
 		Setup: broker.Setup{
 			BasePath: l.Listen.PathPrefix, TrustedProxies: l.proxies,
 			Agent: document, NoFile: listen.MaxFiles(),

@@ -196,7 +196,6 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	limitUnsent(c)
 	return l.clients.enter(c), nil
 }
 
@@ -207,20 +206,4 @@ func (l *limitedListener) Close() error {
 	l.clients.changed.Broadcast()
 	l.clients.mu.Unlock()
 	return l.TCPListener.Close()
-}
-
-// unsentBytes is how much a slow client may hold in the kernel beyond what is
-// on its way: what waits there delays the answer to a Ctrl-C. It does not bound
-// what is on its way, which a long path needs (TCP_NOTSENT_LOWAT, tcp(7)).
-const unsentBytes = 128 << 10
-
-func limitUnsent(c *net.TCPConn) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = raw.Control(func(fd uintptr) {
-		// An error costs promptness only.
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
-	})
 }

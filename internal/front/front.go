@@ -130,7 +130,7 @@ func newServer(link *broker.FrontLink, setup broker.Setup, listeners []net.Liste
 	s.agent.set(setup.Agent)
 	handler := shellhttp.NewHandler(shellhttp.HandlerConfig{
 		Caller: s.calls, BasePath: setup.BasePath, TrustedProxies: setup.TrustedProxies,
-		Agent: s.agent.now, Refused: link.Refused, Log: log,
+		Agent: s.agent.now, Ready: s.calls.Ready, Refused: link.Refused, Log: log,
 	})
 	config := s.leaf.config()
 	config.GetConfigForClient = handshakes{broker.NewTurns(runtime.GOMAXPROCS(0), 0)}.hello

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"shellagent/shell"
@@ -140,13 +141,20 @@ func remoteOf(c net.Conn) netip.Addr {
 	return plainAddr(ap.Addr())
 }
 
+// tcpConn is what is asked of a TCP connection.
+type tcpConn interface {
+	syscall.Conn
+	SetNoDelay(bool) error
+}
+
 // limitUnsent sets unsentBytes where the system can: the window of what is on
 // its way stays as large as the path needs.
 func limitUnsent(c net.Conn) {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
-	if t, ok := c.(*net.TCPConn); ok {
+	// A listener may have wrapped it.
+	if t, ok := c.(tcpConn); ok {
 		t.SetNoDelay(true)
 		setNotSentLowat(t, unsentBytes)
 	}

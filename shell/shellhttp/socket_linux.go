@@ -1,16 +1,13 @@
 package shellhttp
 
-import (
-	"net"
-	"syscall"
-)
+import "syscall"
 
 // tcpNotSentLowat is TCP_NOTSENT_LOWAT of linux/tcp.h; see tcp(7).
 const tcpNotSentLowat = 25
 
 // setNotSentLowat makes a connection unwritable while n bytes wait unsent.
 // An error costs promptness only.
-func setNotSentLowat(c *net.TCPConn, n int) {
+func setNotSentLowat(c syscall.Conn, n int) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return

@@ -2,6 +2,6 @@
 
 package shellhttp
 
-import "net"
+import "syscall"
 
-func setNotSentLowat(*net.TCPConn, int) {}
+func setNotSentLowat(syscall.Conn, int) {}
