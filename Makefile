@@ -25,6 +25,7 @@ FUZZTIME ?= 5m
 FUZZTIME_TEST ?= 30s
 BENCH ?= .
 SOAK ?= 20
+SOAK_MINUTES ?= 120
 
 .PHONY: help
 help: ## list the targets
@@ -113,9 +114,8 @@ bench-micro: ## every Go benchmark (BENCH=regexp for some)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: soak
-soak: ## thousands of cuts and kills, then every Go test SOAK (20) times under the race detector
-	SHELLAGENT_SOAK=1 go test -race -count=1 -timeout 2h -v -run '^(TestEveryCut|TestLossless.*)$$' ./shell/shellhttp ./e2e
-	go test -race -count=$(SOAK) -timeout 6h ./...
+soak: ## thousands of cuts, kills and upgrades, then all tests SOAK (20) times within SOAK_MINUTES (120); ends with counts
+	@bash scripts/soak.sh $(SOAK) $(SOAK_MINUTES)
 
 .PHONY: deps
 deps: ## write deps.txt, the list of what each binary links, anew
