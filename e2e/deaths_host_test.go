@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,13 +17,14 @@ func TestAClosedWindowHangsUp(t *testing.T) {
 	h := startHost(t, nil)
 	s := shellScreen(t, h)
 	s.remotePrompt()
-	s.line("setsid sleep 4321 & clear; echo star''ted")
+	nap := fmt.Sprintf("sleep %d.75", 100000+os.Getpid())
+	s.line("setsid " + nap + " & clear; echo star''ted")
 	s.see("started")
-	programs := h.children()
+	h.waitFor("a program that left its session", func() bool { return isRunning(nap) })
 	s.tmux("kill-server")
 	h.waitFor("the session to end", func() bool { return strings.Contains(h.log.String(), `msg="session ended"`) })
-	h.waitFor("its programs to end", func() bool { return len(h.children()) == 0 })
-	if log := h.log.String(); strings.Contains(log, "nobody came back") || len(programs) == 0 {
+	h.waitFor("its programs to end", func() bool { return len(h.children()) == 0 && !isRunning(nap) })
+	if log := h.log.String(); strings.Contains(log, "nobody came back") {
 		t.Errorf("it was waited for; agent's log:\n%s", tail(log, 2000))
 	}
 }

@@ -11,7 +11,8 @@ import (
 // ends too.
 func (p packaged) restart() {
 	p.sh(`sed -i 's|"shell"|"killOnExit": false, "shell"|' /etc/shellagent/sources.d/debug.json; systemctl reload shellagent`)
-	p.sh(p.client(`debug 127.0.0.1 --command 'setsid sleep 4711 >/dev/null 2>&1 </dev/null &'`) + `; pgrep -f '^sleep 4711'`)
+	p.sh(p.client(`debug 127.0.0.1 --command 'setsid sleep 4711 >/dev/null 2>&1 </dev/null &
+		until pgrep -x -f "sleep 4711"; do sleep 0.1; done'`) + `; pgrep -x -f 'sleep 4711'`)
 	p.sh(`nohup ` + p.client(`-n debug 127.0.0.1 -- sleep 4712`) + ` >/run/client 2>&1 & echo $! >/run/client.pid`)
 	p.until("the session", `pgrep -x -f 'sleep 4712'`)
 	p.sh(`systemctl restart shellagent`)
