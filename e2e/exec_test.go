@@ -184,3 +184,12 @@ func descriptors(t *testing.T, pid int) (files, sockets int) {
 	}
 	return files, sockets
 }
+
+// Scripts write to their streams by name.
+func TestStreamsCanBeOpened(t *testing.T) {
+	h := startHost(t, nil)
+	got := h.exec(strings.NewReader("in"), "debug", "myhost", "--", "sh", "-c", "cat /dev/stdin | tee /dev/stderr >/dev/stdout")
+	if got.code != 0 || got.stdout != "in" || !strings.HasSuffix(got.stderr, "in") {
+		t.Errorf("%+v", got)
+	}
+}

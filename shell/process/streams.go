@@ -41,7 +41,7 @@ type childEnds struct {
 
 func (h *Host) openStreams(term *shell.Terminal, c shell.Credential) (streams, error) {
 	if term == nil {
-		return openPipes()
+		return openPipes(c)
 	}
 	return h.openTerminal(term.Winsize, c)
 }
@@ -53,7 +53,7 @@ type pipes struct {
 	childIn, childOut, childErr *os.File
 }
 
-func openPipes() (*pipes, error) {
+func openPipes(c shell.Credential) (*pipes, error) {
 	p := &pipes{}
 	var errs [3]error
 	p.childIn, p.in.File, errs[0] = os.Pipe()
@@ -63,6 +63,11 @@ func openPipes() (*pipes, error) {
 		p.closeChildEnds()
 		p.close()
 		return nil, fmt.Errorf("open pipes for the program: %w (raise the agent's limit of open files)", err)
+	}
+	for _, f := range []*os.File{p.childIn, p.childOut, p.childErr} {
+		// As under sshd, the user may open /dev/stderr. Without the right to give
+		// files away a program has its streams all the same.
+		_ = f.Chown(int(c.UID), -1)
 	}
 	return p, nil
 }
