@@ -26,6 +26,11 @@ func eachVectorToken(f *testing.F, add func(token string)) {
 	for _, t := range v.Refused {
 		add(t.Token)
 	}
+	add(v.MAC.Open)
+	add(v.MAC.Answer)
+	for _, t := range append(v.MAC.Requests, v.MAC.Refused...) {
+		add(t.Token)
+	}
 }
 
 // What Parse accepts, encoding/json reads the same from the header, and the
@@ -107,8 +112,11 @@ func FuzzClaims(f *testing.F) {
 		if err := json.Unmarshal([]byte(payload), &members); err != nil {
 			t.Fatalf("encoding/json refuses %q: %v", payload, err)
 		}
-		if typ == jwtauth.TypeRequest {
+		switch typ {
+		case jwtauth.TypeRequest:
 			checkPlain(t, key, token, payload)
+		case jwtauth.TypeIdentity:
+			checkAgreement(t, token)
 		}
 		for name, want := range map[string]jwtauth.NumericDate{"iat": c.IssuedAt, "exp": c.Expires} {
 			if got, err := jwtauth.ParseNumericDate(string(members[name])); err != nil || got != want {
@@ -116,12 +124,12 @@ func FuzzClaims(f *testing.F) {
 			}
 		}
 		// A reader that ignores case finds the same.
-		var folded struct{ Jti, RH, Aud, Nonce, Sid, Oth string }
+		var folded struct{ Jti, RH, Aud, Nonce, Sid, Oth, X25519 string }
 		if err := json.Unmarshal([]byte(payload), &folded); err != nil {
 			t.Fatal(err)
 		}
 		if folded.Jti != c.ID || folded.RH != c.RequestHash || folded.Aud != c.Audience ||
-			folded.Nonce != c.Nonce || folded.Sid != c.SessionID || folded.Oth != c.OpenHash {
+			folded.Nonce != c.Nonce || folded.Sid != c.SessionID || folded.Oth != c.OpenHash || folded.X25519 != c.Share {
 			t.Errorf("read %+v, encoding/json %+v", c, folded)
 		}
 	})
@@ -140,6 +148,21 @@ func checkPlain(t *testing.T, key *jwtauth.PrivateKey, quick *jwtauth.Token, pay
 	}
 	if !reflect.DeepEqual(quick.Claims, slow.Claims) || quick.Counter() != slow.Counter() {
 		t.Errorf("read %+v, with care %+v", quick.Claims, slow.Claims)
+	}
+}
+
+// checkAgreement agrees with a share that its maker may not have made well: it
+// is refused, or both keys are there and differ.
+func checkAgreement(t *testing.T, token *jwtauth.Token) {
+	t.Helper()
+	m, answer, err := jwtauth.AgreeMAC(token, someHash)
+	switch {
+	case err != nil:
+		wantReason(t, err, jwtauth.ReasonClaims)
+	case (m != nil) != (token.Claims.Share != ""), (m != nil) != (answer != ""):
+		t.Errorf("agreed on %v, %q with %q", m, answer, token.Claims.Share)
+	case m != nil && bytes.Equal(m.State().Token, m.State().Body):
+		t.Error("one key for two purposes")
 	}
 }
 
