@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ type scene struct {
 	noiseFile            string
 	text                 []byte // what terminals show
 	textFile             string
+	load                 float64 // of the machine, before anything was started
 }
 
 const roundTrip = 50 * time.Millisecond
@@ -69,6 +71,7 @@ func open(ctx context.Context, o *options) (*scene, error) {
 }
 
 func (s *scene) open(ctx context.Context, o *options) (err error) {
+	s.load = loadAverage()
 	if s.site, err = peers.NewSite(peers.Config{Agent: o.agent, Client: o.client, Root: o.peers}); err != nil {
 		return err
 	}
@@ -143,6 +146,14 @@ func terminalText(size int) []byte {
 	return bytes.Repeat(once.Bytes(), size/once.Len()+1)[:size]
 }
 
+// loadAverage returns that of the last minute (proc_loadavg(5)), 0 if unknown.
+func loadAverage() float64 {
+	text, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(text), " ")
+	load, _ := strconv.ParseFloat(first, 64)
+	return load
+}
+
 func (s *scene) close() {
 	if s.site != nil {
 		s.site.Close()
@@ -155,7 +166,7 @@ func (s *scene) close() {
 }
 
 func (s *scene) machine() report.Machine {
-	m := report.Machine{Processors: runtime.NumCPU(), Versions: make(map[string]string)}
+	m := report.Machine{Processors: runtime.NumCPU(), Load: s.load, Versions: make(map[string]string)}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err == nil {
 		m.Kernel = strings.TrimRight(string(name.Release[:]), "\x00")

@@ -25,7 +25,7 @@ type OpenSSH struct {
 }
 
 // StartOpenSSH starts two servers: one with the defaults, and one that takes
-// more connections at once, for asks with Many.
+// more connections at once and holds nothing against who comes often.
 func StartOpenSSH(ctx context.Context, s *Site) (*OpenSSH, *OpenSSH, error) {
 	if err := s.separation(); err != nil {
 		return nil, nil, err
@@ -37,7 +37,7 @@ func StartOpenSSH(ctx context.Context, s *Site) (*OpenSSH, *OpenSSH, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	raised, err := s.sshd(ctx, "openssh (raised limits)", "MaxStartups 5000\n")
+	raised, err := s.sshd(ctx, "openssh (raised limits)", "MaxStartups 5000\nPerSourcePenalties no\n")
 	return plain, raised, err
 }
 

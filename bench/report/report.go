@@ -13,9 +13,11 @@ import (
 
 // Machine is where the numbers come from.
 type Machine struct {
-	Kernel     string            `json:"kernel"`
-	Processors int               `json:"processors"`
-	Versions   map[string]string `json:"versions"`
+	Kernel     string `json:"kernel"`
+	Processors int    `json:"processors"`
+	// Load is how many processes wanted a processor in the minute before the run.
+	Load     float64           `json:"loadBefore"`
+	Versions map[string]string `json:"versions"`
 }
 
 // Report is a whole run.
@@ -107,6 +109,9 @@ func (r *Report) writeEnd(w io.Writer) error {
 		}
 	}
 	fmt.Fprintf(&text, "%d goals met, %d fall short, %d not run, %d failed; %.0f s\n", count[Met], count[Short], count[NotRun], count[Failed], r.Took)
+	if r.Machine.Load > float64(r.Machine.Processors)/2 {
+		fmt.Fprintf(&text, "the machine was busy before the run began (load %.1f on %d processors): trust no figure, and ratios with care\n", r.Machine.Load, r.Machine.Processors)
+	}
 	_, err := io.WriteString(w, text.String())
 	return err
 }

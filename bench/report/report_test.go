@@ -99,6 +99,14 @@ func TestTheReportSaysWhatFallsShort(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
 	}
+	if strings.Contains(out.String(), "busy") {
+		t.Errorf("an idle machine is called busy:\n%s", out.String())
+	}
+	r.Machine = Machine{Processors: 2, Load: 7.5}
+	var busy bytes.Buffer
+	if err := r.WriteTable(&busy); err != nil || !strings.Contains(busy.String(), "busy before the run began (load 7.5 on 2 processors)") {
+		t.Errorf("%v\n%s", err, busy.String())
+	}
 	if strings.Contains(out.String(), "elsewhere") {
 		t.Errorf("a line of another experiment:\n%s", out.String())
 	}
