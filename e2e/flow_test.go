@@ -24,6 +24,12 @@ func memory(t *testing.T, pid int) int64 {
 	return kb << 10
 }
 
+// readFull is what comes, up to the size of p.
+func readFull(r io.Reader, p []byte) string {
+	n, _ := io.ReadFull(r, p)
+	return string(p[:n])
+}
+
 // Clients that read nothing of what never ends cost their backlogs, and others
 // no time.
 func TestStalledClientsCostTheirBacklogs(t *testing.T) {
@@ -39,7 +45,9 @@ func TestStalledClientsCostTheirBacklogs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range stalled {
+	// One key has only so many opens under way: each ten wait for their answers.
+	var begun []io.Reader
+	for n := range stalled {
 		c, err := a.dial()
 		if err != nil {
 			t.Fatal(err)
@@ -48,6 +56,16 @@ func TestStalledClientsCostTheirBacklogs(t *testing.T) {
 		if _, err := io.WriteString(c, a.open("debug", key, `{"argv":["yes"]}`).String()); err != nil {
 			t.Fatal(err)
 		}
+		if begun = append(begun, c); n%10 < 9 {
+			continue
+		}
+		for _, c := range begun {
+			const good = "HTTP/1.1 200"
+			if head := make([]byte, len(good)); readFull(c, head) != good {
+				t.Fatalf("an open was answered with %q", head)
+			}
+		}
+		begun = nil
 	}
 	h.waitFor("all sessions", func() bool { return strings.Count(h.log.String(), "session opened") >= stalled })
 
