@@ -82,16 +82,14 @@ func TestTerminalOutputIsGathered(t *testing.T) {
 			for range 10 {
 				say(3 << 10)
 			}
-			time.Sleep(gatherTime)
-			synctest.Wait()
+			later(gatherTime)
 			say(1)
 			want := []int{1, 1, 1, 3 << 10, 27 << 10, 1}
 			if !drawn {
 				want = append(append([]int{1, 1, 1}, slices.Repeat([]int{3 << 10}, 10)...), 1)
 			}
 			if drawn {
-				time.Sleep(gatherTime) // the last key came within the millisecond of what was much
-				synctest.Wait()
+				later(gatherTime) // the last key came within the millisecond of what was much
 			}
 			if !slices.Equal(sizes, want) {
 				t.Errorf("drawn %v: frames of %v bytes, want %v", drawn, sizes, want)

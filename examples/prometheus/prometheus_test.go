@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"shellagent/metrics"
+	"shellagent/metrics/scrape"
 	"shellagent/shell"
 )
 
@@ -75,7 +76,7 @@ func agent(t *testing.T) (*metrics.Metrics, string) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- metrics.Serve(ctx, l, m.Text, slog.New(slog.DiscardHandler)) }()
+	go func() { ended <- scrape.Serve(ctx, l, m.Text, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
