@@ -152,7 +152,7 @@ func (c *CallClient) put(conn *clientConn) {
 
 func unavailable(err error) error { return shell.Deny(shell.ReasonUnavailable, err) }
 
-// clientBuffers hold a call and its small body, or a piece of a large one.
+// clientBuffers hold a call and its small body.
 var clientBuffers = sync.Pool{New: func() any { b := make([]byte, 0, lengthSize+maxHeader+maxInline); return &b }}
 
 // appendMessage appends what is sent before the broker answers.
@@ -226,11 +226,13 @@ func (c *clientConn) roundTrip(message []byte, call *shell.Call) (*shell.Reply, 
 
 // sendBody sends a large body. A broker that has read enough discards the rest.
 func (c *clientConn) sendBody(call *shell.Call) error {
-	buf := clientBuffers.Get().(*[]byte)
-	defer clientBuffers.Put(buf)
+	buf := streamBuffers.Get().(*[]byte)
+	defer streamBuffers.Put(buf)
 	piece := (*buf)[:cap(*buf)]
 	for left := call.Size; left > 0; {
-		n, err := call.Body.Read(piece[:min(left, len(piece))])
+		// A client's connection gives 16 KiB at a time, and every piece that is
+		// passed on alone wakes the broker.
+		n, err := io.ReadFull(call.Body, piece[:min(left, len(piece))])
 		left -= n
 		if n > 0 {
 			if _, err := c.sock.Write(piece[:n]); err != nil {

@@ -31,6 +31,7 @@ type Backlog struct {
 	limit int
 	// narrow, unless 0, is a smaller limit for the time being.
 	narrow int
+	widest int // what widen may make of limit
 	step   int // room below this is no room: a trickle of acks is not a trickle of reads
 
 	mu      sync.Mutex
@@ -95,7 +96,11 @@ func (b *Backlog) Reserve(t FrameType) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.sealed && !b.closed && (b.frozen || b.lent != nil || b.room() < b.step) {
-		b.changed.Wait()
+		if b.room() < b.step {
+			b.waitForRoom()
+		} else {
+			b.changed.Wait()
+		}
 	}
 	if b.sealed || b.closed {
 		return nil, io.ErrClosedPipe

@@ -124,6 +124,9 @@ func NewSession(cfg SessionConfig, p Program) *Session {
 		detachedAt: now, lastHeard: now, lastInput: now, awaited: true,
 	}
 	s.begin()
+	if cfg.Backlog <= 0 && !s.terminal() {
+		s.backlog.widest = WideBacklog
+	}
 	s.anchor, _ = s.backlog.Cursor(Holding, 0)
 	s.live.Store(true)
 	s.skipWarnings()

@@ -26,6 +26,12 @@ type Stdin struct {
 // AppendStdin appends the header — offset and ack as big-endian uint64, length
 // as big-endian uint32, flags (bit 0: EOF), three zero bytes — and the data.
 func AppendStdin(dst []byte, s Stdin) []byte {
+	return append(AppendStdinHeader(dst, s), s.Data...)
+}
+
+// AppendStdinHeader is [AppendStdin] without the data, for who has that in
+// place already.
+func AppendStdinHeader(dst []byte, s Stdin) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, s.Offset)
 	dst = binary.BigEndian.AppendUint64(dst, s.Ack)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(s.Data)))
@@ -33,8 +39,7 @@ func AppendStdin(dst []byte, s Stdin) []byte {
 	if s.EOF {
 		flags = 1
 	}
-	dst = append(dst, flags, 0, 0, 0)
-	return append(dst, s.Data...)
+	return append(dst, flags, 0, 0, 0)
 }
 
 // ParseStdin is the inverse of [AppendStdin]; Data aliases body.

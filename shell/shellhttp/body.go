@@ -27,8 +27,10 @@ type body struct {
 	total time.Duration
 	step  time.Duration
 	until time.Time
-	late  bool // the body did not arrive in time
-	gone  bool // the client went away within it
+	// deadline is what the connection has now.
+	deadline time.Time
+	late     bool // the body did not arrive in time
+	gone     bool // the client went away within it
 }
 
 // Read reads on. It never reads ahead: what the broker has not asked for stays
@@ -45,8 +47,13 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.until.Before(deadline) {
 		deadline = b.until
 	}
-	if err := b.rc.SetReadDeadline(deadline); err != nil {
-		return 0, err
+	// Moving a deadline costs more than a small read, so it is moved when a
+	// tenth of it is spent.
+	if deadline.Sub(b.deadline) > b.step/10 {
+		b.deadline = deadline
+		if err := b.rc.SetReadDeadline(deadline); err != nil {
+			return 0, err
+		}
 	}
 	n, err := b.src.Read(p[:min(len(p), b.left)])
 	b.left -= n

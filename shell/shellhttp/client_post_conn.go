@@ -2,7 +2,6 @@ package shellhttp
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -34,9 +33,6 @@ type postConn struct {
 	until time.Time // the connection's deadline
 	kept  bool      // it has answered before
 	since time.Time // when it last did
-
-	ctx     context.Context // whose end closes it
-	unwatch func() bool
 }
 
 func newPostConn(conn net.Conn) *postConn {
@@ -57,23 +53,7 @@ func (b *boundedAnswer) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// watch has the end of ctx close the connection. Requests usually have the same
-// ctx, which is then watched once for all of them.
-func (c *postConn) watch(ctx context.Context) {
-	if ctx == c.ctx {
-		return
-	}
-	if c.unwatch != nil {
-		c.unwatch()
-	}
-	c.ctx = ctx
-	c.unwatch = context.AfterFunc(ctx, func() { c.conn.Close() })
-}
-
 func (c *postConn) close() {
-	if c.unwatch != nil {
-		c.unwatch()
-	}
 	// A TLS connection says good-bye first, for which a dead one has no time.
 	if t, ok := c.conn.(*tls.Conn); ok {
 		t.NetConn().SetDeadline(time.Now().Add(time.Second))

@@ -48,8 +48,10 @@ func (p *postPool) attempt(ctx context.Context, x exchange, token string) (*answ
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.addr, err)
 	}
-	c.watch(ctx)
+	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
 	a, keep, err := c.roundTrip(p.host, p.base+x.target, token, x)
+	// A caller may end its context once it is answered.
+	keep = stop() && keep
 	switch {
 	case err != nil:
 		c.close()
@@ -59,7 +61,7 @@ func (p *postPool) attempt(ctx context.Context, x exchange, token string) (*answ
 			p.closeIdle() // they are likely dead too
 		}
 		return nil, fmt.Errorf("%s: %w", p.addr, err)
-	case keep && ctx.Err() == nil:
+	case keep:
 		p.put(c)
 	default:
 		c.close()

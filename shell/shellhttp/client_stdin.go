@@ -10,17 +10,22 @@ import (
 )
 
 const (
-	// maxQueue bounds input that waits to be sent, in bytes.
-	maxQueue = 256 << 10
-	// maxPost bounds the input of one request; minPost is where a slow path
-	// stops shrinking them. They are sized to take less than a second.
-	maxPost   = 256 << 10
+	// maxPost bounds the input of one request, and so what waits to be put into
+	// one; minPost is where a slow path stops shrinking them. They are sized to
+	// take less than a second. On a short way a request over nearPost is no
+	// quicker than several, and takes more memory.
+	maxPost   = shell.MaxStdinData
+	nearPost  = 256 << 10
 	minPost   = 8 << 10
 	firstPost = 64 << 10
-	// maxBulkPosts are in flight at once without a terminal. A terminal's
-	// input is small and quick: one is in flight, and what is typed meanwhile
-	// goes into the next.
-	maxBulkPosts = 4
+	// maxBulkPosts are in flight at once without a terminal, nearPosts where the
+	// way is short. A terminal's input is small and quick: one is in flight, and
+	// what is typed meanwhile goes into the next.
+	maxBulkPosts = 8
+	nearPosts    = 4
+	// farTrip is how long a request takes over a long way: so much that several
+	// of the largest must be under way to fill it.
+	farTrip = 20 * time.Millisecond
 	// stdinTries bounds how often the same input is sent while nothing is
 	// answered, unless the session is a [Lasting] one: about ten seconds, and
 	// more while answers stay out.
@@ -36,7 +41,7 @@ type stdinSender struct {
 
 	mu       sync.Mutex
 	changed  sync.Cond // anything below has changed
-	queue    []byte    // in no request yet
+	queue    []byte    // in no request yet, behind room for a request's header
 	next     uint64    // offset of queue's first byte
 	eof      bool      // nothing is written any more
 	eofTaken bool      // and a request says so
@@ -57,7 +62,7 @@ type inputPost struct {
 }
 
 func newStdinSender(s *Session, next uint64, terminal bool) *stdinSender {
-	q := &stdinSender{s: s, workers: maxBulkPosts, next: next, held: next, size: firstPost}
+	q := &stdinSender{s: s, workers: nearPosts, next: next, held: next, size: firstPost}
 	if terminal {
 		q.workers = 1
 	}
@@ -70,7 +75,7 @@ func (q *stdinSender) write(p []byte) (int, error) {
 	defer q.mu.Unlock()
 	n := 0
 	for len(p) > 0 {
-		for q.err == nil && !q.eof && len(q.queue) >= maxQueue {
+		for q.err == nil && !q.eof && q.waiting() >= q.room() {
 			q.changed.Wait()
 		}
 		if q.err != nil {
@@ -79,13 +84,23 @@ func (q *stdinSender) write(p []byte) (int, error) {
 		if q.eof {
 			return n, errors.New("write after the end of input")
 		}
-		m := min(len(p), maxQueue-len(q.queue))
+		m := min(len(p), q.room()-q.waiting())
+		if len(q.queue) == 0 {
+			q.queue = append(q.queue, stdinHeader[:]...)
+		}
 		q.queue = append(q.queue, p[:m]...)
 		p, n = p[m:], n+m
 		q.work()
 	}
 	return n, nil
 }
+
+// stdinHeader is the room for a request's header.
+var stdinHeader [shell.StdinHeaderSize]byte
+
+// waiting is how much input is in no request yet; room is how much may be.
+func (q *stdinSender) waiting() int { return max(0, len(q.queue)-len(stdinHeader)) }
+func (q *stdinSender) room() int    { return max(nearPost, q.size) }
 
 func (q *stdinSender) closeWrite() error {
 	q.mu.Lock()
@@ -102,7 +117,7 @@ func (q *stdinSender) closeWrite() error {
 func (q *stdinSender) written() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.next + uint64(len(q.queue))
+	return q.next + uint64(q.waiting())
 }
 
 // flush waits until the agent holds all that was written, or for d.
@@ -117,7 +132,7 @@ func (q *stdinSender) flush(d time.Duration) {
 		q.changed.Broadcast()
 	})
 	defer timer.Stop()
-	for !over && q.err == nil && q.held < q.next+uint64(len(q.queue)) {
+	for !over && q.err == nil && q.held < q.next+uint64(q.waiting()) {
 		q.changed.Wait()
 	}
 }
@@ -182,15 +197,23 @@ func (q *stdinSender) take(p *inputPost) bool {
 	if q.err != nil || !q.ready() {
 		return false
 	}
-	n := min(len(q.queue), q.size)
-	p.offset, p.eof = q.next, q.eof && n == len(q.queue)
-	p.body = shell.AppendStdin(p.body[:0], shell.Stdin{Data: q.queue[:n]})
-	p.data = p.body[shell.StdinHeaderSize:]
+	n := min(q.waiting(), q.size)
+	p.offset, p.eof = q.next, q.eof && n == q.waiting()
+	if n == q.waiting() {
+		// The queue becomes the request, which is copied nowhere.
+		p.body, q.queue = q.queue, p.body[:0]
+	} else {
+		p.body = append(p.body[:0], q.queue[:len(stdinHeader)+n]...)
+		q.queue = append(q.queue[:len(stdinHeader)], q.queue[len(stdinHeader)+n:]...)
+	}
+	if n == 0 {
+		p.body = append(p.body[:0], stdinHeader[:]...)
+	}
+	p.data = p.body[len(stdinHeader):]
 	q.next += uint64(n)
-	q.queue = q.queue[:copy(q.queue, q.queue[n:])]
 	q.eofTaken = p.eof
 	q.posts = append(q.posts, p)
-	if len(q.queue) > 0 {
+	if q.waiting() > 0 {
 		q.work()
 	}
 	q.changed.Broadcast()
@@ -198,7 +221,7 @@ func (q *stdinSender) take(p *inputPost) bool {
 }
 
 // ready says that there is something to take.
-func (q *stdinSender) ready() bool { return len(q.queue) > 0 || q.eof && !q.eofTaken }
+func (q *stdinSender) ready() bool { return q.waiting() > 0 || q.eof && !q.eofTaken }
 
 func (q *stdinSender) remove(p *inputPost) {
 	q.mu.Lock()

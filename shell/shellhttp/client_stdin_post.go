@@ -48,8 +48,13 @@ func (q *stdinSender) post(p *inputPost) (uint64, error) {
 	s := q.s
 	s.control.awaitSize()
 	ack := s.control.current()
-	p.body = shell.AppendStdin(p.body[:0], shell.Stdin{Offset: p.offset, Ack: ack, EOF: p.eof, Data: p.data})
-	p.data = p.body[shell.StdinHeaderSize:]
+	in := shell.Stdin{Offset: p.offset, Ack: ack, EOF: p.eof, Data: p.data}
+	if n := len(stdinHeader) + len(p.data); n < len(p.body) { // some of it was taken
+		copy(p.body[len(stdinHeader):], p.data)
+		p.body = p.body[:n]
+		p.data = p.body[len(stdinHeader):]
+	}
+	shell.AppendStdinHeader(p.body[:0], in)
 	text, err := s.post("stdin", p.body, typeStdin, true)
 	if err != nil {
 		return 0, err
@@ -108,14 +113,21 @@ func (q *stdinSender) earlier(p *inputPost) bool {
 	return false
 }
 
-// pace sizes the next requests to take a quarter of a second to one second.
+// pace sizes the next requests to take a quarter of a second to one second, and
+// has more of them under way where that takes long because the way is.
 func (q *stdinSender) pace(n int, took time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case took > time.Second:
 		q.size = max(minPost, n/2)
-	case took < time.Second/4 && n >= q.size:
+	case took >= time.Second/4 || n < q.size:
+	case took < farTrip:
+		q.size = min(max(nearPost, q.size), 2*q.size)
+	default:
 		q.size = min(maxPost, 2*q.size)
+		if q.workers > 1 {
+			q.workers = maxBulkPosts
+		}
 	}
 }

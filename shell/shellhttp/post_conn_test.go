@@ -193,3 +193,19 @@ func TestHostHeader(t *testing.T) {
 		}
 	}
 }
+
+// Whoever gives a request a context of its own ends it once it was answered.
+func TestPostOutlivesTheContextOfTheOneBefore(t *testing.T) {
+	pool, made := answering(t, []string{plainAnswer, plainAnswer})
+	x := exchange{method: "POST", target: "/v1/x", body: []byte("hello"), mediaType: typeJSON, timeout: 30 * time.Second}
+	for range 2 {
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := pool.attempt(ctx, x, "token"); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+	if made.Load() != 1 {
+		t.Errorf("%d connections", made.Load())
+	}
+}

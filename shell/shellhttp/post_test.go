@@ -180,9 +180,9 @@ func TestWriteBlocksWhileNothingIsTaken(t *testing.T) {
 	eventually(t, "the queue is full", func() bool {
 		s.stdin.mu.Lock()
 		defer s.stdin.mu.Unlock()
-		return len(s.stdin.queue) == maxQueue
+		return s.stdin.waiting() == s.stdin.room()
 	})
-	if n := s.stdin.written(); n > maxQueue+maxBulkPosts*maxPost {
+	if n := s.stdin.written(); n > nearPost+maxBulkPosts*maxPost {
 		t.Errorf("%d bytes are on their way", n)
 	}
 	close(hold)

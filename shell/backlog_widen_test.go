@@ -1,0 +1,50 @@
+package shell
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A client far away that acknowledges all it gets is given more at once; one
+// that is near, or does not read, is not.
+func TestBacklogWidensOverALongWay(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		lag  time.Duration
+		want int
+	}{
+		{"near", 2 * time.Millisecond, DefaultBacklog},
+		{"far", 50 * time.Millisecond, WideBacklog},
+		{"paused", time.Minute, DefaultBacklog},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := NewBacklog(0)
+				b.widest = WideBacklog
+				anchor, err := b.Cursor(Holding, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() {
+					for b.Append(FrameStdout, make([]byte, 64<<10)) == nil {
+					}
+				}()
+				most := 0
+				for range 20 {
+					synctest.Wait()
+					end := b.End()
+					most = max(most, int(end-anchor.held))
+					time.Sleep(c.lag)
+					if err := anchor.Ack(end); err != nil {
+						t.Fatal(err)
+					}
+				}
+				b.Close()
+				if most > c.want || most < c.want*9/10 {
+					t.Errorf("%d bytes were kept, want about %d", most, c.want)
+				}
+			})
+		})
+	}
+}
