@@ -35,7 +35,7 @@ func TestBacklogWidensOverALongWay(t *testing.T) {
 					synctest.Wait()
 					end := b.End()
 					most = max(most, int(end-anchor.held))
-					time.Sleep(c.lag)
+					<-time.After(c.lag)
 					if err := anchor.Ack(end); err != nil {
 						t.Fatal(err)
 					}
