@@ -66,7 +66,7 @@ type job interface{ run(h *host) error }
 // all known.
 type transfer struct {
 	down, up int64 // bytes
-	terminal bool  // down only
+	terminal bool  // down only, as Server-Sent Events
 	slow     bool
 	code     int
 }
@@ -83,7 +83,7 @@ func (x transfer) run(h *host) error {
 	args := []string{"--accept-new", "-v", "debug", "myhost", "--", "bash", "-c", script}
 	if x.terminal {
 		script = fmt.Sprintf("stty raw -echo; %s; exit %d", makeNoise(x.down), x.code)
-		args = []string{"--accept-new", "-t", "-n", "debug", "myhost", "--", "bash", "-c", script}
+		args = []string{"--accept-new", "--sse", "-t", "-n", "debug", "myhost", "--", "bash", "-c", script}
 	}
 	cmd := h.clientCmd(ctx, "exec", args...)
 	hash, stderr := sha256.New(), &bytes.Buffer{}
@@ -114,7 +114,7 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 // typing is a terminal on which a program shows what is typed, byte for byte, and
-// then something of its own.
+// then something of its own, as Server-Sent Events.
 type typing struct {
 	typed, shown int64 // bytes
 	slow         bool  // shown slowly
@@ -130,7 +130,7 @@ func (x typing) run(h *host) error {
 		source += slowly(x.shown)
 	}
 	script := fmt.Sprintf("stty raw -echo; printf R; head -c %d; %s; exit %d", x.typed, source, x.code)
-	cmd := h.clientCmd(ctx, "exec", "--accept-new", "-v", "-t", "debug", "myhost", "--", "bash", "-c", script)
+	cmd := h.clientCmd(ctx, "exec", "--accept-new", "--sse", "-v", "-t", "debug", "myhost", "--", "bash", "-c", script)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	cmd.WaitDelay = 5 * time.Second

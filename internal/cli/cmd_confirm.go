@@ -50,7 +50,7 @@ func (s *surroundings) confirm(ctx context.Context, r *reach, source, target str
 	if err := c.settle(ctx); err != nil {
 		return err
 	}
-	client, err := c.try(ctx, shellhttp.SSE, func(client *shellhttp.Client) error { return client.Confirm(ctx, source) })
+	client, err := c.try(ctx, func(client *shellhttp.Client) error { return client.Confirm(ctx, source) })
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (s *surroundings) sessions(ctx context.Context, r *reach, address string) (
 	taken := false
 	var refusal error
 	for _, key := range c.keys {
-		client, err := c.client(key, shellhttp.SSE)
+		client, err := c.client(key)
 		if err != nil {
 			done()
 			return nil, nil, failWith(codeTransport, err)

@@ -110,7 +110,7 @@ func (s *surroundings) lasting(session *shellhttp.Session, target string, local 
 // open starts a session with the first key that the agent takes.
 func (c *contact) open(ctx context.Context, source string, request shell.OpenRequest) (*shellhttp.Session, *shellhttp.Client, error) {
 	var session *shellhttp.Session
-	client, err := c.try(ctx, shellhttp.Frames, func(client *shellhttp.Client) (err error) {
+	client, err := c.try(ctx, func(client *shellhttp.Client) (err error) {
 		session, err = client.Open(ctx, source, request)
 		return err
 	})

@@ -127,11 +127,11 @@ func (c *contact) announced(ctx context.Context, base *url.URL, conf *tls.Config
 	return key, nil
 }
 
-func (c *contact) client(key targets.Identity, encoding shellhttp.Encoding) (*shellhttp.Client, error) {
+func (c *contact) client(key targets.Identity) (*shellhttp.Client, error) {
 	c.ui.debug("sign with %s (%s)", key.Label, key.Signer.PublicKey().Thumbprint())
 	return shellhttp.NewClient(shellhttp.ClientConfig{
 		BaseURL: c.target.BaseURL, TLS: c.peer.TLS, HostKey: c.peer.HostKey, Succeeds: c.learn,
-		Signer: signer{key}, Encoding: encoding, Timeout: c.reach.connectTimeout,
+		Signer: signer{key}, Encoding: c.reach.encoding(), Timeout: c.reach.connectTimeout,
 	})
 }
 
@@ -150,11 +150,11 @@ func (s signer) Sign(ctx context.Context, input []byte) ([]byte, error) {
 
 // try gives each key to do until one is not refused. It leaves the client that
 // did it open.
-func (c *contact) try(ctx context.Context, encoding shellhttp.Encoding, do func(*shellhttp.Client) error) (*shellhttp.Client, error) {
+func (c *contact) try(ctx context.Context, do func(*shellhttp.Client) error) (*shellhttp.Client, error) {
 	var err error
 	for _, key := range c.keys {
 		var client *shellhttp.Client
-		if client, err = c.client(key, encoding); err != nil {
+		if client, err = c.client(key); err != nil {
 			return nil, failWith(codeTransport, err)
 		}
 		if err = do(client); err == nil {

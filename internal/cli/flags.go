@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"shellagent/shell"
+	"shellagent/shell/shellhttp"
 	"shellagent/targets"
 )
 
@@ -25,6 +26,7 @@ type reach struct {
 	ca             string
 	batch          bool
 	connectTimeout time.Duration
+	events         bool
 	quiet, verbose bool
 }
 
@@ -38,8 +40,17 @@ func (r *reach) register(c *cobra.Command) {
 	f.StringVar(&r.ca, "ca", "", "PEM `FILE` of the certificate authorities to trust, instead of the system's")
 	f.BoolVar(&r.batch, "batch", false, "never ask anything: fail instead")
 	f.DurationVar(&r.connectTimeout, "connect-timeout", defaultConnectTimeout, "how `LONG` to wait for a connection or an answer")
+	f.BoolVar(&r.events, "sse", false, "receive output as Server-Sent Events instead of in binary frames")
 	f.BoolVarP(&r.quiet, "quiet", "q", false, "no notes, errors only")
 	f.BoolVarP(&r.verbose, "verbose", "v", false, "tell what is being done")
+}
+
+// encoding is how output comes.
+func (r *reach) encoding() shellhttp.Encoding {
+	if r.events {
+		return shellhttp.SSE
+	}
+	return shellhttp.Frames
 }
 
 // check refuses what cannot be meant, and tells the ui how much to say.
