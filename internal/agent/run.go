@@ -10,6 +10,7 @@ import (
 
 	"shellagent/internal/door"
 	"shellagent/internal/listen"
+	"shellagent/internal/thrift"
 	"shellagent/internal/version"
 	"shellagent/shell"
 )
@@ -19,6 +20,7 @@ import (
 func (a *agent) run(ctx context.Context, portFile string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	go thrift.Run(ctx)
 	// The front serves until the sessions have told their clients goodbye.
 	serving, stopFront := context.WithCancel(backgroundOf(ctx))
 	defer stopFront()

@@ -14,6 +14,7 @@ import (
 
 	"shellagent/broker"
 	"shellagent/internal/sandbox"
+	"shellagent/internal/thrift"
 	"shellagent/shell/shellhttp"
 )
 
@@ -146,6 +147,7 @@ func (s *server) run(ctx context.Context) error {
 	linkEnded := make(chan error, 1)
 	go func() { linkEnded <- s.link.Run(listening, s.events()) }()
 	go s.leaf.keep(ctx)
+	go thrift.Run(ctx)
 	served := make(chan error, len(s.listeners)+2)
 	go s.serve(ctx, served)
 	scrapesEnded := s.serveScrapes(ctx, served)

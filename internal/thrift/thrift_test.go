@@ -1,0 +1,38 @@
+package thrift
+
+import (
+	"context"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestMemoryIsGivenBackOnceAfterABusyTime(t *testing.T) {
+	var k keeper
+	allocs := uint64(0)
+	for i, c := range []struct {
+		more uint64
+		due  bool
+	}{
+		{100 << 20, false}, // it is busy
+		{50 << 20, false},
+		{1 << 10, true}, // and now it is not
+		{1 << 10, false},
+		{1 << 20, false},
+		{3 << 20, true}, // many quiet looks have come to something
+		{1 << 10, false},
+	} {
+		allocs += c.more
+		if got := k.due(allocs); got != c.due {
+			t.Errorf("look %d: %v", i, got)
+		}
+	}
+}
+
+func TestRunEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	Run(ctx)
+}
