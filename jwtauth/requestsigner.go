@@ -113,12 +113,9 @@ func (s *RequestSigner) Sign(ctx context.Context, issued NumericDate, r Request,
 	if len(nonce) > maxNonce || !isBase64URL(nonce) {
 		return "", errors.New("sign a request: the nonce has not the form of one")
 	}
-	if issued < 0 || issued.Add(Lifetime) > maxDate {
-		return "", fmt.Errorf("sign a request: %w", errDate)
-	}
-	counter := s.counter.Add(1)
-	if counter >= maxCounter {
-		return "", errors.New("sign a request: the session key has made all tokens that it can")
+	counter, err := s.take(issued)
+	if err != nil {
+		return "", err
 	}
 	w := scratches.Get().(*scratch)
 	defer scratches.Put(w)
@@ -126,6 +123,18 @@ func (s *RequestSigner) Sign(ctx context.Context, issued NumericDate, r Request,
 		return s.signTagged(w, m, issued, counter, r, nonce)
 	}
 	return s.signSigned(ctx, w, issued, counter, r, nonce)
+}
+
+// take takes the next counter, for a token of that moment.
+func (s *RequestSigner) take(issued NumericDate) (uint64, error) {
+	if issued < 0 || issued.Add(Lifetime) > maxDate {
+		return 0, fmt.Errorf("sign a request: %w", errDate)
+	}
+	counter := s.counter.Add(1)
+	if counter >= maxCounter {
+		return 0, errors.New("sign a request: the session key has made all tokens that it can")
+	}
+	return counter, nil
 }
 
 func (s *RequestSigner) signTagged(w *scratch, m *MAC, issued NumericDate, counter uint64, r Request, nonce string) (string, error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 func TestFrameBinary(t *testing.T) {
@@ -108,6 +109,8 @@ func FuzzReadFrame(f *testing.F) {
 func FuzzParseStdin(f *testing.F) {
 	f.Add(AppendStdin(nil, Stdin{Offset: 7, Ack: 9, EOF: true, Data: []byte("ls\n")}))
 	f.Add(append(AppendStdin(nil, Stdin{Data: []byte("x")}), make([]byte, 100)...)) // padded
+	f.Add(AppendStdin(nil, Stdin{Offset: 7, Cover: 4 * time.Millisecond, Data: []byte("k")}))
+	f.Add(append(AppendStdin(nil, Stdin{Ack: 9, Cover: MaxCover}), make([]byte, 100)...)) // chaff
 	f.Add(binary.BigEndian.AppendUint64(nil, 1<<63))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		in, err := ParseStdin(body)
@@ -126,10 +129,16 @@ func FuzzParseStdin(f *testing.F) {
 func TestParseStdinErrors(t *testing.T) {
 	good := AppendStdin(nil, Stdin{Offset: 1, Data: []byte("abc")})
 	for name, change := range map[string]func([]byte) []byte{
-		"short":           func(b []byte) []byte { return b[:StdinHeaderSize-1] },
-		"cut":             func(b []byte) []byte { return b[:len(b)-1] },
-		"unknown flag":    func(b []byte) []byte { b[20] = 2; return b },
-		"non-zero zeros":  func(b []byte) []byte { b[23] = 1; return b },
+		"short":          func(b []byte) []byte { return b[:StdinHeaderSize-1] },
+		"cut":            func(b []byte) []byte { return b[:len(b)-1] },
+		"unknown flag":   func(b []byte) []byte { b[20] = 4; return b },
+		"non-zero zero":  func(b []byte) []byte { b[21] = 1; return b },
+		"cover, no time": func(b []byte) []byte { b[20] = 2; return b },
+		"time, no cover": func(b []byte) []byte { b[23] = 1; return b },
+		"too rare":       func(b []byte) []byte { b[20], b[22], b[23] = 2, 0x03, 0xe9; return b },
+		"covered bulk": func(b []byte) []byte {
+			return AppendStdin(nil, Stdin{Cover: time.Millisecond, Data: make([]byte, MaxCovered+1)})
+		},
 		"too long":        func(b []byte) []byte { b[17] = 0xff; return append(b, make([]byte, 1<<24)...) },
 		"offset overflow": func(b []byte) []byte { copy(b, "\xff\xff\xff\xff\xff\xff\xff\xff"); return b },
 	} {

@@ -3,6 +3,7 @@ package shell
 import (
 	"encoding/binary"
 	"errors"
+	"time"
 )
 
 // StdinHeaderSize is the length of the fixed header of a stdin body.
@@ -19,12 +20,26 @@ type Stdin struct {
 	// Ack acknowledges output up to this offset; 0 acknowledges nothing.
 	Ack uint64
 	// EOF says that input ends after Data.
-	EOF  bool
-	Data []byte
+	EOF bool
+	// Cover is how often a client under keystroke cover sends: the time to its
+	// next request, in whole milliseconds up to [MaxCover]. 0 is no cover.
+	Cover time.Duration
+	Data  []byte
 }
 
+const (
+	// MaxCover is the longest time between two requests of a client under cover.
+	MaxCover = time.Second
+	// MaxCovered bounds the data of a request under cover, in bytes.
+	MaxCovered = 4 << 10
+
+	flagEOF   = 1
+	flagCover = 2
+)
+
 // AppendStdin appends the header — offset and ack as big-endian uint64, length
-// as big-endian uint32, flags (bit 0: EOF), three zero bytes — and the data.
+// as big-endian uint32, flags (bit 0: EOF, bit 1: cover), a zero byte, the
+// milliseconds of the cover as big-endian uint16, zero without one — and the data.
 func AppendStdin(dst []byte, s Stdin) []byte {
 	return append(AppendStdinHeader(dst, s), s.Data...)
 }
@@ -48,15 +63,16 @@ func ParseStdin(body []byte) (Stdin, error) {
 		return Stdin{}, ErrStdinInvalid
 	}
 	n := binary.BigEndian.Uint32(body[16:20])
-	flags := body[20]
-	if flags > 1 || body[21]|body[22]|body[23] != 0 ||
-		n > MaxStdinData || int(n) > len(body)-StdinHeaderSize {
+	flags, cover := body[20], time.Duration(binary.BigEndian.Uint16(body[22:24]))*time.Millisecond
+	if flags > flagEOF|flagCover || body[21] != 0 || cover > MaxCover || (flags&flagCover != 0) != (cover > 0) ||
+		n > MaxStdinData || cover > 0 && n > MaxCovered || int(n) > len(body)-StdinHeaderSize {
 		return Stdin{}, ErrStdinInvalid
 	}
 	s := Stdin{
 		Offset: binary.BigEndian.Uint64(body[0:8]),
 		Ack:    binary.BigEndian.Uint64(body[8:16]),
-		EOF:    flags&1 != 0,
+		EOF:    flags&flagEOF != 0,
+		Cover:  cover,
 		Data:   body[StdinHeaderSize : StdinHeaderSize+int(n)],
 	}
 	if s.Offset+uint64(n) < s.Offset {
