@@ -52,9 +52,13 @@ func AppendStdinHeader(dst []byte, s Stdin) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(s.Data)))
 	var flags byte
 	if s.EOF {
-		flags = 1
+		flags = flagEOF
 	}
-	return append(dst, flags, 0, 0, 0)
+	if s.Cover > 0 {
+		flags |= flagCover
+	}
+	dst = append(dst, flags, 0)
+	return binary.BigEndian.AppendUint16(dst, uint16(s.Cover/time.Millisecond))
 }
 
 // ParseStdin is the inverse of [AppendStdin]; Data aliases body.
