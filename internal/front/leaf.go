@@ -56,6 +56,8 @@ func (l *leaf) config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		NextProtos: []string{"h2", "http/1.1"},
+		// Small records at the start are for pages that are drawn as they come.
+		DynamicRecordSizingDisabled: true,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if c := l.current.Load(); c != nil {
 				return c, nil

@@ -41,6 +41,8 @@ func newDialer(cfg *tls.Config, host string) *dialer {
 	}
 	cfg.MinVersion = tls.VersionTLS13
 	cfg.NextProtos = []string{"http/1.1"}
+	// Small records at the start are for pages that are drawn as they come.
+	cfg.DynamicRecordSizingDisabled = true
 	return &dialer{net: net.Dialer{KeepAlive: 15 * time.Second}, tls: cfg}
 }
 
