@@ -123,7 +123,7 @@ func New(c Config) (*Broker, error) {
 	}
 	b.asking, b.askers = NewTurns(maxAsking, 0), newCrowd[netip.Prefix](maxAskersEach, maxAskers)
 	b.rooms = newRooms()
-	b.penalties, b.refusals = NewPenalties(b.now), newRefusalLog(b.log)
+	b.penalties, b.refusals = NewPenalties(b.now), newRefusalLog(b.log, b.observe)
 	b.policy.Store(c.Policy)
 	b.SetHostKeys(HostKeys{Current: c.HostKey})
 	return b, nil

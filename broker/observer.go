@@ -32,6 +32,7 @@ func (b *Broker) RefusedByFront(reason shell.Reason, remote netip.Addr, n uint64
 	if reason != shell.ReasonUnavailable {
 		b.penalties.Add(remote, n)
 	}
-	b.refusals.add(slog.LevelInfo, reason, remote, n, "remote", remote, "count", n, "by", "front")
-	b.observe(shell.Event{Kind: shell.EventRefused, Reason: reason, Remote: remote, Count: n})
+	e := shell.Event{Kind: shell.EventRefused, Reason: reason, Remote: remote, Count: n}
+	b.refusals.add(slog.LevelInfo, e, "remote", remote, "count", n, "by", "front")
+	b.observe(e)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -137,10 +138,27 @@ func (b *Broker) opened(s *shell.Session, call *shell.Call, began time.Time) {
 	g := s.Grant()
 	took := b.now().Sub(began)
 	b.logger(s).Info("session opened", "user", g.Credential.User, "argv", g.Argv, "remote", call.Remote, "label", g.Label, "took", took)
-	b.observe(shell.Event{
-		Kind: shell.EventOpened, Session: s.ID(), Source: g.Source, Subject: g.Subject, Key: g.Key,
-		User: g.Credential.User, UID: g.Credential.UID, Remote: call.Remote.Addr(), Duration: took,
-	})
+	e := sessionFact(shell.EventOpened, s)
+	e.Remote, e.Duration = call.Remote.Addr(), took
+	e.Detail = &shell.Detail{Command: commandOf(s.Request()), Argv: g.Argv, Terminal: s.Request().Terminal != nil}
+	b.observe(e)
+}
+
+// sessionFact is a fact about a session with the session's names.
+func sessionFact(kind shell.EventKind, s *shell.Session) shell.Event {
+	g := s.Grant()
+	return shell.Event{
+		Kind: kind, Session: s.ID(), Source: g.Source, Subject: g.Subject, Key: g.Key,
+		User: g.Credential.User, UID: g.Credential.UID,
+	}
+}
+
+// commandOf is what a client asked for: "" is the shell.
+func commandOf(o shell.OpenRequest) string {
+	if o.Command != "" {
+		return o.Command
+	}
+	return strings.Join(o.Argv, " ")
 }
 
 // sessionEvent passes on what a session tells of itself, and logs its ends.

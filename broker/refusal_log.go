@@ -16,10 +16,12 @@ import (
 // log. The first ones of an address (an IPv6 /64 is one), and its first one for
 // each reason, have a line each, at once, with all that is known. What comes on
 // top is counted, and told in a line per reason and address every
-// [summaryEvery]. An address that stops gets its lines back one by one.
+// [summaryEvery]. An address that stops gets its lines back one by one. Whatever
+// has a line is told as an event as well, for the audit trail.
 type refusalLog struct {
 	log  *slog.Logger
-	pace *rate.Limiter // of all lines that are written at once
+	told func(shell.Event) // gets EventRefusals
+	pace *rate.Limiter     // of all lines that are written at once
 
 	mu      sync.Mutex
 	entries map[netip.Prefix]*refusalEntry
@@ -49,19 +51,23 @@ const (
 	linesBurst     = 500
 )
 
-func newRefusalLog(log *slog.Logger) *refusalLog {
+func newRefusalLog(log *slog.Logger, told func(shell.Event)) *refusalLog {
 	return &refusalLog{
-		log: log, pace: rate.NewLimiter(linesPerSecond, linesBurst),
+		log: log, told: told, pace: rate.NewLimiter(linesPerSecond, linesBurst),
 		entries: make(map[netip.Prefix]*refusalEntry),
 	}
 }
 
-// add writes n refusals down, or counts them. attrs follow the reason in a
-// line that is written at once; they name the remote themselves.
-func (l *refusalLog) add(level slog.Level, reason shell.Reason, remote netip.Addr, n uint64, attrs ...any) {
-	if l.admit(reason, remote, n) {
-		l.log.Log(context.Background(), level, "refused", append([]any{"reason", reason}, attrs...)...)
+// add writes refusals down, or counts them: Count of e's Reason and Remote.
+// attrs follow the reason in a line that is written at once; they name the
+// remote themselves.
+func (l *refusalLog) add(level slog.Level, e shell.Event, attrs ...any) {
+	if !l.admit(e.Reason, e.Remote, e.Count) {
+		return
 	}
+	l.log.Log(context.Background(), level, "refused", append([]any{"reason", e.Reason}, attrs...)...)
+	e.Kind = shell.EventRefusals
+	l.told(e)
 }
 
 // admit says whether a line is to be written now; otherwise it has counted.
@@ -149,6 +155,7 @@ func (l *refusalLog) takeUntold() []untoldCount {
 
 func (l *refusalLog) tell(all []untoldCount) {
 	for _, u := range all {
+		l.told(shell.Event{Kind: shell.EventRefusals, Reason: u.reason, Remote: u.remote, Count: u.count})
 		if u.remote.IsValid() {
 			l.log.Info("refused", "reason", u.reason, "remote", u.remote, "count", u.count, "within", summaryEvery)
 		} else {

@@ -14,10 +14,14 @@ import (
 
 func newTestRefusalLog(t *testing.T) (*refusalLog, *lockedBuffer) {
 	var out lockedBuffer
-	l := newRefusalLog(slog.New(slog.NewTextHandler(&out, nil)))
+	l := newRefusalLog(slog.New(slog.NewTextHandler(&out, nil)), func(shell.Event) {})
 	l.pace = rate.NewLimiter(rate.Inf, 0)
 	t.Cleanup(l.close)
 	return l, &out
+}
+
+func refusalOf(reason shell.Reason, remote netip.Addr, n uint64) shell.Event {
+	return shell.Event{Kind: shell.EventRefused, Reason: reason, Remote: remote, Count: n}
 }
 
 func lines(out *lockedBuffer) []string { return strings.Split(strings.TrimSpace(out.String()), "\n") }
@@ -25,12 +29,12 @@ func lines(out *lockedBuffer) []string { return strings.Split(strings.TrimSpace(
 func TestRefusalsOfAFloodAreCounted(t *testing.T) {
 	l, out := newTestRefusalLog(t)
 	for range 1000 {
-		l.add(slog.LevelInfo, shell.ReasonSignature, flooder, 1, "remote", flooder)
+		l.add(slog.LevelInfo, refusalOf(shell.ReasonSignature, flooder, 1), "remote", flooder)
 	}
 	for range 5 {
-		l.add(slog.LevelInfo, shell.ReasonClaims, flooder, 3, "remote", flooder)
+		l.add(slog.LevelInfo, refusalOf(shell.ReasonClaims, flooder, 3), "remote", flooder)
 	}
-	l.add(slog.LevelInfo, shell.ReasonStale, netip.MustParseAddr("192.0.2.77"), 1, "remote", "192.0.2.77:1")
+	l.add(slog.LevelInfo, refusalOf(shell.ReasonStale, netip.MustParseAddr("192.0.2.77"), 1), "remote", "192.0.2.77:1")
 	// The first for each reason among them.
 	if n := len(lines(out)); n != linesAtOnce+2 {
 		t.Errorf("%d lines at once:\n%s", n, out)
@@ -55,7 +59,7 @@ func TestRefusalsOfAFloodAreCounted(t *testing.T) {
 func TestQuietAddressesAreForgotten(t *testing.T) {
 	l, _ := newTestRefusalLog(t)
 	for range 100 {
-		l.add(slog.LevelInfo, shell.ReasonSignature, flooder, 1)
+		l.add(slog.LevelInfo, refusalOf(shell.ReasonSignature, flooder, 1))
 	}
 	for i := 0; len(l.entries) > 0; i++ {
 		if i > linesAtOnce+1 {
@@ -72,7 +76,7 @@ func TestRefusalLogIsBounded(t *testing.T) {
 	l, out := newTestRefusalLog(t)
 	for i := range uint32(maxRefusers + 1000) {
 		from := netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 10<<24|i)))
-		l.add(slog.LevelInfo, shell.ReasonSignature, from, 1, "remote", from)
+		l.add(slog.LevelInfo, refusalOf(shell.ReasonSignature, from, 1), "remote", from)
 	}
 	if n := len(l.entries); n > maxRefusers+1 {
 		t.Errorf("%d addresses are told apart", n)
@@ -80,7 +84,7 @@ func TestRefusalLogIsBounded(t *testing.T) {
 	l.pace = rate.NewLimiter(0, 0)
 	before := len(lines(out))
 	for i := range uint32(1000) {
-		l.add(slog.LevelInfo, shell.ReasonSignature, netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 10<<24|i))), 1)
+		l.add(slog.LevelInfo, refusalOf(shell.ReasonSignature, netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 10<<24|i))), 1))
 	}
 	l.close()
 	if n := len(lines(out)) - before; n != maxSummaries+1 {
@@ -95,13 +99,13 @@ func TestRefusalLogIsBounded(t *testing.T) {
 func TestClosingTellsWhatWasCounted(t *testing.T) {
 	l, out := newTestRefusalLog(t)
 	for range linesAtOnce + 1 {
-		l.add(slog.LevelInfo, shell.ReasonReplay, flooder, 1, "remote", flooder)
+		l.add(slog.LevelInfo, refusalOf(shell.ReasonReplay, flooder, 1), "remote", flooder)
 	}
 	l.close()
 	if !strings.Contains(out.String(), "count=1 ") {
 		t.Error("the last one was not told")
 	}
-	l.add(slog.LevelInfo, shell.ReasonStopping, flooder, 1)
+	l.add(slog.LevelInfo, refusalOf(shell.ReasonStopping, flooder, 1))
 	if !strings.Contains(out.String(), "reason=stopping") {
 		t.Error("a refusal after the end is lost")
 	}

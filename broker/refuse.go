@@ -27,7 +27,7 @@ func (b *Broker) refuse(call *shell.Call, who *caller, err error) *shell.Reply {
 	if reason == shell.ReasonInternal || reason == shell.ReasonStart {
 		level = slog.LevelError
 	}
-	e := shell.Event{Kind: shell.EventRefused, Reason: reason, Remote: call.Remote.Addr(), Key: who.kid, Count: 1}
+	e := shell.Event{Kind: shell.EventRefused, Reason: reason, Remote: call.Remote.Addr(), Key: who.kid, Count: 1, Err: err}
 	if who.policy != nil {
 		e.Subject = who.policy.Subject(who.kid)
 	}
@@ -36,7 +36,7 @@ func (b *Broker) refuse(call *shell.Call, who *caller, err error) *shell.Reply {
 		g := c.session.Grant()
 		e.Session, e.Source, e.Subject, e.Key = c.session.ID(), g.Source, g.Subject, g.Key
 	}
-	b.refusals.add(level, reason, e.Remote, 1,
+	b.refusals.add(level, e,
 		"err", err, "method", call.Method, "target", call.Target,
 		"session", e.Session, "source", e.Source, "subject", e.Subject, "key", e.Key, "remote", call.Remote)
 	b.observe(e)

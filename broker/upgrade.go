@@ -170,11 +170,9 @@ func (b *Broker) Restore(s SessionState, p shell.Program, since time.Duration) e
 		return err
 	}
 	if !s.Session.Ended {
-		g := session.Grant()
-		b.observe(shell.Event{
-			Kind: shell.EventContinued, Session: id, Source: g.Source, Subject: g.Subject, Key: g.Key,
-			User: g.Credential.User, UID: g.Credential.UID, Remote: session.Remote(), Duration: time.Since(session.Started()),
-		})
+		e := sessionFact(shell.EventContinued, session)
+		e.Remote, e.Duration = session.Remote(), time.Since(session.Started())
+		b.observe(e)
 	}
 	return nil
 }

@@ -24,5 +24,8 @@ func (b *Broker) watch(ctx context.Context, call *shell.Call, who *caller, r rou
 		return nil, err
 	}
 	b.logger(l.session).Info("session watched", "remote", call.Remote)
+	e := sessionFact(shell.EventWatched, l.session)
+	e.Remote = call.Remote.Addr()
+	b.observe(e)
 	return b.streamReply(l.session, w, who, who.token.Claims.Session)
 }

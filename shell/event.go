@@ -21,6 +21,12 @@ const (
 	EventFrontStarted                      // Count: how often before
 	EventUpgraded                          // Err: nil when this image took over, as the Count-th; else why the older one goes on
 	EventContinued                         // Session…Remote, Duration: its age; a live session that this image took over
+	EventRefusals                          // as EventRefused, which it repeats: Count of them, told as the log is, so that a flood fills nothing
+	EventWatched                           // Session…User; Remote: of who looks on
+	EventLimit                             // Session…Remote, Detail.Why: the limit that ended the session
+	EventKeyRevoked                        // Key, Subject, Detail.Why: "revoked" or "removed"
+	EventStarted                           // the agent began to serve
+	EventStopped                           // the agent ends in order
 )
 
 // Event is one fact. It is passed by value on hot paths and kept by nobody.
@@ -41,4 +47,17 @@ type Event struct {
 	Exit     Exit
 	Count    uint64
 	Err      error
+	// Detail is nil unless the kind has more to say; nobody changes what it points to.
+	Detail *Detail
+}
+
+// Detail is what only rare facts carry.
+type Detail struct {
+	// Command is what the client asked for, as one string; "" means the shell.
+	Command string
+	// Argv is what was started, and Terminal whether it has one.
+	Argv     []string
+	Terminal bool
+	// Why says what limit was reached, or how a key lost its rights.
+	Why string
 }

@@ -97,7 +97,7 @@ func (s *Session) passLinger(a *alarm) {
 		linger = max(linger, silence)
 	}
 	if a.at(from.Add(linger)) {
-		s.hangUp("nobody came back to it")
+		s.limitReached("linger", "nobody came back to it")
 	}
 }
 
@@ -109,7 +109,7 @@ func (s *Session) passIdle(a *alarm) {
 	last := latest(s.lastInput, s.started.Add(time.Duration(s.lastOutput.Load())))
 	if a.at(last.Add(limit)) {
 		s.notify(Notice{Code: "idle", Text: fmt.Sprintf("this session ends: nothing was typed or shown for %v", limit)})
-		s.hangUp("idle timeout")
+		s.limitReached("idle_timeout", "idle timeout")
 	}
 }
 
@@ -121,7 +121,7 @@ func (s *Session) passDuration(a *alarm) {
 	end := s.started.Add(limit)
 	if a.at(end) {
 		s.notify(Notice{Code: "max_duration", Text: fmt.Sprintf("this session ends: it may last %v", limit)})
-		s.hangUp("maximum duration")
+		s.limitReached("max_duration", "maximum duration")
 		return
 	}
 	warn := false
@@ -133,6 +133,14 @@ func (s *Session) passDuration(a *alarm) {
 		left := end.Sub(a.now).Round(time.Second)
 		s.notify(Notice{Code: "max_duration", Text: fmt.Sprintf("this session ends in %v: it may last %v", left, limit)})
 	}
+}
+
+// limitReached ends the session for a limit and tells which; the lock is held.
+func (s *Session) limitReached(limit, reason string) {
+	s.hangUp(reason)
+	e := s.event(EventLimit)
+	e.Detail = &Detail{Why: limit}
+	s.after.events = append(s.after.events, e)
 }
 
 // skipWarnings leaves out the notices that a short session would begin with.

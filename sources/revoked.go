@@ -3,6 +3,8 @@ package sources
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,6 +20,31 @@ type revocations struct {
 func (r revocations) has(k jwtauth.PublicKey) bool {
 	return r.thumbprints[k.Thumbprint()] ||
 		len(r.fingerprints) > 0 && r.fingerprints[k.OpenSSHFingerprint()]
+}
+
+// LostKey is a key that opened something under another policy, and nothing now.
+type LostKey struct {
+	Thumbprint string
+	Subject    string // under the other policy
+	// Revoked says that revokedKeys has it; otherwise it is in no list any more.
+	Revoked bool
+}
+
+// Lost returns the keys that before listed and did not revoke, and that p revokes
+// or does not list, in the order of their thumbprints.
+func (p *Policy) Lost(before *Policy) []LostKey {
+	var lost []LostKey
+	for _, kid := range slices.Sorted(maps.Keys(before.keys)) {
+		key := before.keys[kid]
+		if before.revoked.has(key) {
+			continue
+		}
+		_, listed := p.keys[kid]
+		if revoked := p.revoked.has(key); revoked || !listed {
+			lost = append(lost, LostKey{kid, before.subjects[kid], revoked})
+		}
+	}
+	return lost
 }
 
 func (b *builder) revocations() {
