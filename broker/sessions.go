@@ -28,6 +28,9 @@ func (b *Broker) stdin(ctx context.Context, who *caller, body []byte, began time
 		Kind: shell.EventStdin, Source: g.Source, Subject: g.Subject,
 		Duration: b.now().Sub(began), Input: uint64(len(in.Data)),
 	})
+	if in.Cover > 0 {
+		return &shell.Reply{Status: 200, Body: appendNextWide(nil, next)}, nil
+	}
 	return &shell.Reply{Status: 200, Body: appendNext(nil, next)}, nil
 }
 
@@ -142,7 +145,15 @@ func (b *Broker) sessionFrame(s *shell.Session, st viewer, who *caller, key jwta
 	data, err := marshal(shell.SessionInfo{
 		ID: s.ID(), Token: token, From: st.From(), End: st.End(), Stdin: s.StdinNext(),
 		Linger: int64(g.Limits.Linger / time.Millisecond), Terminal: s.Request().Terminal != nil,
-		Source: g.Source, User: g.Credential.User, Host: b.hostname, NextHostKey: next,
+		Source: g.Source, User: g.Credential.User, Host: b.hostname, NextHostKey: next, Cover: offeredCover(s, g),
 	})
 	return shell.Frame{Type: shell.FrameSession, End: st.From(), Data: data}, err
+}
+
+// offeredCover says whether a session's input may be under keystroke cover.
+func offeredCover(s *shell.Session, g shell.Grant) string {
+	if s.Request().Terminal == nil {
+		return ""
+	}
+	return g.Cover
 }

@@ -34,8 +34,9 @@ type frameReader struct {
 	stream viewer
 	ctx    context.Context
 	cancel context.CancelFunc
-	rest   []byte // encoded, not yet read
-	spare  []byte // for a p too small to hold a frame
+	rest   []byte        // encoded, not yet read
+	spare  []byte        // for a p too small to hold a frame
+	chunks *shell.Stream // the stream, if it may be under cover
 }
 
 // frameRoom is the smallest p that is filled directly: below it a frame's
@@ -44,7 +45,8 @@ const frameRoom = shell.FrameHeaderSize + 512
 
 func newFrameReader(first shell.Frame, st viewer) *frameReader {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &frameReader{stream: st, ctx: ctx, cancel: cancel, rest: shell.AppendFrame(nil, first)}
+	chunks, _ := st.(*shell.Stream)
+	return &frameReader{stream: st, chunks: chunks, ctx: ctx, cancel: cancel, rest: shell.AppendFrame(nil, first)}
 }
 
 var _ io.ReadCloser = (*frameReader)(nil)
@@ -85,7 +87,13 @@ func (r *frameReader) fill(p []byte) (int, error) {
 	}
 	copy(p[shell.FrameHeaderSize:], f.Data)
 	shell.AppendFrameHeader(p[:0], f.Type, len(f.Data), f.End)
-	return shell.FrameHeaderSize + len(f.Data), nil
+	n := shell.FrameHeaderSize + len(f.Data)
+	if r.chunks != nil && r.chunks.Unfinished() && len(p)-n >= shell.FrameHeaderSize {
+		// What an observer counts is the bytes that leave together.
+		rest, err := r.fill(p[n:])
+		return n + rest, err
+	}
+	return n, nil
 }
 
 // OnEnd passes on [shell.Stream.OnEnd]: whoever writes what was read here to a
@@ -100,6 +108,17 @@ func (r *frameReader) Close() error {
 }
 
 func marshal(v any) ([]byte, error) { return json.Marshal(v) }
+
+// appendNextWide is appendNext with as many bytes for any offset.
+func appendNextWide(dst []byte, next uint64) []byte {
+	var digits [20]byte
+	text := strconv.AppendUint(digits[:0], next, 10)
+	dst = append(dst, `{"next":`...)
+	for range len(digits) - len(text) {
+		dst = append(dst, ' ')
+	}
+	return append(append(dst, text...), '}')
+}
 
 // appendNext is the answer to input, made by hand because a keystroke waits for it.
 func appendNext(dst []byte, next uint64) []byte {

@@ -51,4 +51,6 @@ type Grant struct {
 	Dir        string
 
 	Limits Limits
+	// Cover is [CoverOffered], [CoverRequired], or "" for no keystroke cover.
+	Cover string
 }

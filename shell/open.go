@@ -77,6 +77,8 @@ type SessionInfo struct {
 	Linger int64 `json:"lingerMs"`
 	// Terminal says whether the program runs on a pty.
 	Terminal bool `json:"terminal"`
+	// Cover is not empty where the agent takes input under keystroke cover.
+	Cover string `json:"cover,omitempty"`
 	// Source, User and Host are for the client's messages.
 	Source string `json:"source"`
 	User   string `json:"user"`
@@ -84,6 +86,12 @@ type SessionInfo struct {
 	// NextHostKey announces a rotation of the host key.
 	NextHostKey *NextHostKey `json:"nextHostKey,omitempty"`
 }
+
+// Values of [SessionInfo.Cover].
+const (
+	CoverOffered  = "on"
+	CoverRequired = "required" // clients are asked to insist on it
+)
 
 // NextHostKey says which host key comes next, by the word of both keys:
 // jwtauth's Succession, which verifies it.

@@ -36,6 +36,8 @@ type SessionConfig struct {
 	// Now is the wall clock of events and summaries, nil for time.Now. Limits
 	// go by the monotonic clock.
 	Now func() time.Time
+
+	plainAlarm bool // for a test with a clock of its own
 }
 
 // Session is one program, its output, its input and the client attached to it,
@@ -74,6 +76,7 @@ type Session struct {
 	size    Winsize
 	stream  *Stream
 	input   input
+	cover   cover
 
 	timer        *time.Timer
 	armed        time.Time // when timer fires; zero when it does not

@@ -79,7 +79,9 @@ func (s *Session) passAttached(a *alarm) {
 		return
 	}
 	if a.at(s.keepaliveAt) {
-		s.stream.raise(dueKeepalive)
+		if !s.stream.covered.Load() { // its chunks are that, too
+			s.stream.raise(dueKeepalive)
+		}
 		s.keepaliveAt = nextKeepalive(a.now)
 		a.at(s.keepaliveAt)
 	}

@@ -42,12 +42,16 @@ func (e *OffsetError) Error() string {
 // request that begins beyond what was taken waits a second for the one before it,
 // which may have been overtaken on another connection, and as long as any other
 // if that one waits for room; then it is refused with [ReasonOffset] and an
-// [OffsetError]. The program's input being closed is not an error; what is
+// [OffsetError]. Under cover ([Stdin.Cover]) nothing waits, and what does not follow
+// on is not taken. The program's input being closed is not an error; what is
 // sent then goes nowhere, as into a pipe that nobody reads.
 func (s *Session) Stdin(ctx context.Context, kid string, in Stdin) (next uint64, err error) {
 	s.mu.Lock()
 	defer s.unlock()
-	if err = s.hear(kid, in.Ack, time.Now()); err == nil && (len(in.Data) > 0 || in.EOF) {
+	now := time.Now()
+	if err = s.hear(kid, in.Ack, now); err == nil && in.Cover > 0 {
+		err = s.takeCovered(in, now)
+	} else if err == nil && (len(in.Data) > 0 || in.EOF) {
 		err = s.takeInput(ctx, kid, in)
 	}
 	return s.input.next, err
@@ -111,19 +115,25 @@ func (s *Session) gap() error {
 
 // placeInput queues what is new and has room; all says that nothing is left.
 func (s *Session) placeInput(in Stdin) (all bool) {
+	n, all := s.queueInput(in)
+	if n > 0 || in.EOF {
+		s.feedMore()
+		s.input.notify()
+	}
+	return all
+}
+
+// queueInput is placeInput without telling anybody.
+func (s *Session) queueInput(in Stdin) (n int, all bool) {
 	data := in.Data[min(s.input.next-in.Offset, uint64(len(in.Data))):]
-	n := s.input.push(data)
+	n = s.input.push(data)
 	if all = n == len(data); all && in.EOF {
 		s.input.eof = true
 	}
 	if n > 0 {
 		s.lastInput = time.Now()
 	}
-	if n > 0 || in.EOF {
-		s.feedMore()
-		s.input.notify()
-	}
-	return all
+	return n, all
 }
 
 // feedMore starts the writer if there is something for it to do.

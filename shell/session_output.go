@@ -173,6 +173,7 @@ func (s *Session) end(exit Exit) {
 	s.live.Store(false)
 	s.lastProgress = time.Now()
 	s.input.end()
+	s.endCover()
 	s.backlog.seal(data)
 }
 

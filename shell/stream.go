@@ -21,6 +21,7 @@ type Stream struct {
 	due    atomic.Uint32 // what Next must look at before output
 	exit   *Frame        // taken when there was something to be told before it
 	gather *gatherer     // a terminal's; nil gives everything as it comes
+	streamCover
 
 	// Under the session's lock.
 	farewell []byte
@@ -31,6 +32,7 @@ const (
 	dueNotice = 1 << iota
 	dueKeepalive
 	dueEnd
+	dueChunk // see [CoverChunk]
 )
 
 // From is the output offset at which the stream began.
@@ -51,7 +53,10 @@ func (st *Stream) StdinNext() uint64 { return st.stdin }
 // the client acknowledged what it was never sent; and with the context's error.
 func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 	for {
-		if st.due.Load() != 0 {
+		if st.Unfinished() {
+			return st.padding(buf), nil
+		}
+		if st.due.Load()&^dueChunk != 0 {
 			if f, ok, err := st.interjection(buf); ok || err != nil {
 				return f, err
 			}
@@ -61,18 +66,28 @@ func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 			st.exit = nil
 			return f, nil
 		}
-		if st.gather != nil {
+		room, chunk := st.beginChunk(buf)
+		if !chunk && st.holds() {
+			if err := st.wait(ctx); err != nil {
+				return Frame{}, err
+			}
+			continue
+		}
+		if st.gather != nil && !chunk {
 			st.gather.hold(ctx, st.cursor)
 		}
-		f, ok, err := st.cursor.take(buf)
+		f, ok, err := st.cursor.take(room)
 		switch {
-		case ok && f.Type == FrameExit && st.due.Load() != 0:
+		case ok && f.Type == FrameExit && st.due.Load()&^dueChunk != 0:
 			f.Data = bytes.Clone(f.Data)
 			st.exit = &f
 			continue
 		case ok:
-			if st.gather != nil {
+			if chunk {
+				st.endChunk(f)
+			} else if st.gather != nil {
 				st.gather.gave(len(f.Data))
+				st.bulk = st.bulk && st.cursor.pending() > 0
 			}
 			st.session.handed(f)
 			return f, nil
@@ -80,13 +95,24 @@ func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 			continue // dueEnd was set before
 		case err != nil && err != io.EOF:
 			return Frame{}, err
+		case chunk && err == nil:
+			st.pad = CoverChunk
+			continue
 		}
 		// After the exit only its acknowledgement is waited for.
-		select {
-		case <-st.cursor.wake:
-		case <-ctx.Done():
-			return Frame{}, ctx.Err()
+		if err := st.wait(ctx); err != nil {
+			return Frame{}, err
 		}
+	}
+}
+
+// wait waits for output, or for something else to look at.
+func (st *Stream) wait(ctx context.Context) error {
+	select {
+	case <-st.cursor.wake:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -65,6 +65,9 @@ type Source struct {
 	Linger *time.Duration `json:"linger"`
 	// KillOnExit ends what the program left running; nil means true.
 	KillOnExit *bool `json:"killOnExit"`
+	// Cover is whether clients may hide when keys are typed: "on", which "" means
+	// too, "off", or "required", which asks clients to take no --cover off.
+	Cover string `json:"cover"`
 }
 
 // Exec says as whom and in what surroundings programs run.

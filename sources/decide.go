@@ -248,6 +248,7 @@ func (d *decision) askEnvironment(context.Context) (string, *shell.Denied) {
 		g.Dir = d.user.Home
 	}
 	g.Source, g.Subject, g.Key, g.Limits = s.name, d.subject, d.request.Key.Thumbprint(), s.limits
+	g.Cover = s.cover
 	if len(dropped) > 0 {
 		return d.say("starts in %s; not accepted from the client: %s", g.Dir, strings.Join(dropped, " ")), nil
 	}

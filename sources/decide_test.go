@@ -30,7 +30,7 @@ func one(t testing.TB, members string, h *people) (*Policy, jwtauth.PublicKey) {
 
 func TestAGrantIsComplete(t *testing.T) {
 	p, key := one(t, `"shell": "/bin/sh", "exec": {"group": "adm", "workDir": "/srv", "env": {"EDITOR": "vi"}},
-		"maxSessions": 3, "maxProcesses": 70, "idleTimeout": "15m", "maxDuration": "8h", "linger": 0, "killOnExit": false`, nil)
+		"maxSessions": 3, "maxProcesses": 70, "idleTimeout": "15m", "maxDuration": "8h", "linger": 0, "killOnExit": false, "cover": "required"`, nil)
 	g := mustDecide(t, p, ask(p, "s", key))
 	if g.Source != "s" || g.Subject != "alice" || g.Key != key.Thumbprint() || g.Label != "laptop" || g.Dir != "/srv" {
 		t.Errorf("grant %+v", g)
@@ -42,14 +42,21 @@ func TestAGrantIsComplete(t *testing.T) {
 	if want := (shell.Limits{MaxSessions: 3, MaxProcesses: 70, IdleTimeout: 15 * time.Minute, MaxDuration: 8 * time.Hour}); g.Limits != want {
 		t.Errorf("limits %+v", g.Limits)
 	}
+	if g.Cover != shell.CoverRequired {
+		t.Errorf("cover %q", g.Cover)
+	}
 	want := []string{"EDITOR=vi", "HOME=/home/operator", "LOGNAME=operator", "PATH=" + userPath, "SHELL=/bin/sh", "USER=operator"}
 	if !slices.Equal(g.Env, want) {
 		t.Errorf("env %q", g.Env)
 	}
 	p, key = one(t, ``, nil)
 	g = mustDecide(t, p, ask(p, "s", key))
-	if want := (shell.Limits{MaxSessions: 64, Linger: time.Minute, KillOnExit: true}); g.Limits != want || g.Dir != "/home/operator" || g.Credential.GID != 1000 {
+	if want := (shell.Limits{MaxSessions: 64, Linger: time.Minute, KillOnExit: true}); g.Limits != want || g.Dir != "/home/operator" || g.Credential.GID != 1000 || g.Cover != shell.CoverOffered {
 		t.Errorf("defaults: %+v", g)
+	}
+	p, key = one(t, `"cover": "off"`, nil)
+	if g = mustDecide(t, p, ask(p, "s", key)); g.Cover != "" {
+		t.Errorf("cover that is off is %q", g.Cover)
 	}
 }
 

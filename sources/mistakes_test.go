@@ -68,6 +68,7 @@ func TestMistakesSayWhereAndHowToMend(t *testing.T) {
 		{"env name", source(`"exec": {"env": {"A B": "x"}}`), `"A B" is not a variable's name`},
 		{"workDir", source(`"exec": {"workDir": "tmp"}`), `workDir "tmp" is not an absolute path`},
 		{"maxProcesses", source(`"maxProcesses": 0`), `maxProcesses is 0; use 1 to 4194304`},
+		{"cover", source(`"cover": "yes"`), `cover is "yes"; use "on", "off" or "required"`},
 		{"maxSessions", source(`"maxSessions": 0`), `maxSessions is 0; use 1 to 100000`},
 		{"negative time", source(`"linger": "-1s"`), `linger is negative`},
 		{"login is for later", source(`"login": true`), `unknown key "login"`},

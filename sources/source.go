@@ -35,6 +35,7 @@ type source struct {
 	vouchers []*vouching
 	rules    []*rule
 	limits   shell.Limits
+	cover    string // as [shell.Grant] has it
 }
 
 // nameForm is what needs no escaping in a path, so that no proxy rewrites it.
@@ -112,6 +113,15 @@ func (b *builder) limits(s *source, c Source, at func(...string) string) {
 	s.limits = shell.Limits{
 		MaxSessions: DefaultMaxSessions, Linger: DefaultLinger, KillOnExit: true,
 		IdleTimeout: c.IdleTimeout, MaxDuration: c.MaxDuration,
+	}
+	switch c.Cover {
+	case "", shell.CoverOffered:
+		s.cover = shell.CoverOffered
+	case shell.CoverRequired:
+		s.cover = c.Cover
+	case "off":
+	default:
+		b.bad(at("cover"), fmt.Errorf(`cover is %q; use "on", "off" or "required"`, c.Cover))
 	}
 	if n := c.MaxSessions; n != nil {
 		s.limits.MaxSessions = *n

@@ -22,9 +22,16 @@ type Alarm struct {
 func New() *Alarm {
 	a := &Alarm{closed: make(chan struct{})}
 	if a.exact = newExactTimer(); a.exact == nil {
-		a.plain = time.NewTimer(time.Hour)
-		a.plain.Stop()
+		return NewPlain()
 	}
+	return a
+}
+
+// NewPlain returns an alarm of Go's own timers, which go by the clock of a test
+// where that has one (testing/synctest).
+func NewPlain() *Alarm {
+	a := &Alarm{closed: make(chan struct{}), plain: time.NewTimer(time.Hour)}
+	a.plain.Stop()
 	return a
 }
 

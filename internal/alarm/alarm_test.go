@@ -9,7 +9,7 @@ import (
 func both() map[string]func() *Alarm {
 	return map[string]func() *Alarm{
 		"exact": New,
-		"plain": func() *Alarm { return &Alarm{plain: time.NewTimer(time.Hour), closed: make(chan struct{})} },
+		"plain": NewPlain,
 	}
 }
 
