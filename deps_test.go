@@ -52,6 +52,7 @@ var mayImport = []wall{
 	{"internal/terminal", []string{"shell"}, "the person's terminal, for the client"},
 	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/terminal"}, "commands of both binaries: the client's side only"},
 	{"audit", []string{"shell", "seal", "jwtauth"}, "it writes facts down and passes them on; it decides nothing"},
+	{"audit/sink", []string{"audit"}, "it passes on what is written down, and asks nobody what that means"},
 	{"internal/playback", []string{"audit", "jwtauth", "record", "shell", "targets", "internal/cli", "internal/terminal"}, "it looks at recordings, and needs no agent"},
 	{"internal/mangen", []string{"internal/cli", "internal/agent", "internal/playback"}, "it writes down the command trees"},
 	{"internal/listen", nil, "sockets, systemd and the host's limits know nothing of what is served"},
@@ -60,7 +61,7 @@ var mayImport = []wall{
 	{"internal/sandbox", nil, "it takes rights away and gives none"},
 	{"internal/thrift", nil, "it knows how much memory there is, not whose"},
 	{"internal/front", []string{"broker", "shell", "shell/shellhttp", "metrics/scrape", "internal/sandbox", "internal/thrift"}, "the process without privileges: HTTP on one side, calls on the other"},
-	{"internal/agent", []string{"account", "broker", "config", "jwtauth", "metrics", "shell", "shell/process", "sources", "internal/cli", "internal/door", "internal/front", "internal/handover", "internal/listen", "internal/terminal", "internal/thrift"}, "it puts the agent together"},
+	{"internal/agent", []string{"account", "audit", "audit/sink", "seal", "broker", "config", "jwtauth", "metrics", "shell", "shell/process", "sources", "internal/cli", "internal/door", "internal/front", "internal/handover", "internal/listen", "internal/terminal", "internal/thrift"}, "it puts the agent together"},
 	{"cmd/cli", []string{"internal/cli"}, "the client for laptops links no server code"},
 	{"cmd/agent", []string{"..."}, "the binary that is everything"},
 	{"examples/...", []string{"..."}, "examples are linked by no binary"},
@@ -83,7 +84,7 @@ var importedByAll = []string{"internal/version", "internal/failpoint"}
 // may import what they like.
 var onlyIn = []wall{
 	{"os/exec", []string{"shell/process", "account", "jwtauth/command", "examples/...", "bench/...", "internal/longline"}, "who can start programs is what there is to audit"},
-	{"net/http/...", []string{"shell/shellhttp", "metrics/scrape", "examples/..."}, "HTTP is parsed by the front, nowhere else"},
+	{"net/http/...", []string{"shell/shellhttp", "metrics/scrape", "audit/sink", "examples/..."}, "HTTP is parsed by the front; a sink is a client of the server that its configuration names, and takes from its answers whether a line was taken"},
 	{"net/http/pprof", nil, "it registers itself on the default mux"},
 	{"expvar", nil, "it registers itself on the default mux"},
 	{"log", nil, "logs are structured: log/slog"},

@@ -62,8 +62,11 @@ type Event struct {
 	Terminal bool              `json:"terminal,omitzero"`
 	Labels   map[string]string `json:"labels,omitzero"`
 
-	// Reason is a refusal's code, or what limit was reached.
+	// Reason is a refusal's code, what limit was reached, why a session was ended, or
+	// how a key lost its rights.
 	Reason string `json:"reason,omitzero"`
+	// Sink is who did not get what trail.lost tells.
+	Sink string `json:"sink,omitzero"`
 	// Count is how many facts the line stands for; 0 means one.
 	Count uint64 `json:"count,omitzero"`
 

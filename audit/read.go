@@ -185,9 +185,13 @@ func (v *verification) start(file string, l line, e Event) error {
 type Entry struct {
 	Event
 	Number uint64
-	// Raw is the line without its newline; it is good until the next one.
+	// Raw is the line without its newline; from [Scan] it is good until the next one.
 	Raw []byte
+	sum [seal.SumSize]byte
 }
+
+// Sum is the line's hash of the chain, in base64url: no other line has it.
+func (e *Entry) Sum() string { return b64.EncodeToString(e.sum[:]) }
 
 // Scan calls each for every whole line of a file from an offset on for which
 // match, which is given the raw line, returns true; a nil match takes all. It
@@ -230,7 +234,7 @@ func parseEntry(raw []byte) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	e := Entry{Number: l.link.N, Raw: raw}
+	e := Entry{Number: l.link.N, Raw: raw, sum: l.link.Sum}
 	if err := json.Unmarshal(l.object, &e.Event); err != nil {
 		return Entry{}, fmt.Errorf("%w: %w", ErrLine, err)
 	}

@@ -77,7 +77,7 @@ func (l *logging) run(ctx context.Context, cmd *cobra.Command) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", e.Raw)
 			return err
 		}
-		_, err := fmt.Fprintln(cmd.OutOrStdout(), cli.Clean(eventText(&e.Event)))
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), cli.Clean(e.Time.Local().Format(time.DateTime)+" "+e.String()))
 		return err
 	}}
 	if err := t.read(); err != nil {

@@ -1,18 +1,17 @@
-package playback
+package audit
 
 import (
 	"fmt"
 	"strings"
 	"time"
-
-	"shellagent/audit"
 )
 
-// eventText is an event in a line for a person.
-func eventText(e *audit.Event) string {
-	parts := []string{e.Time.Local().Format("2006-01-02 15:04:05"), string(e.Kind)}
+// String is the event in a line for a person, without its time. It may hold
+// whatever a client sent: who prints it to a terminal has to clean it.
+func (e *Event) String() string {
+	parts := []string{string(e.Kind)}
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
-	if who := whoText(e); who != "" {
+	if who := e.who(); who != "" {
 		add("%s", who)
 	}
 	if e.Source != "" {
@@ -21,13 +20,16 @@ func eventText(e *audit.Event) string {
 	if e.Remote != "" {
 		add("from %s", e.Remote)
 	}
+	if e.Sink != "" {
+		add("sink %s", e.Sink)
+	}
 	if e.Reason != "" {
 		add("(%s)", e.Reason)
 	}
 	if e.Count > 1 {
 		add("%d times", e.Count)
 	}
-	if command := commandText(e); command != "" {
+	if command := e.command(); command != "" {
 		add("ran %s", command)
 	}
 	if e.Exit != nil {
@@ -36,7 +38,7 @@ func eventText(e *audit.Event) string {
 	if e.Signal != "" {
 		add("by SIG%s", e.Signal)
 	}
-	if e.Kind == audit.SessionEnded && e.Output != nil && e.Input != nil {
+	if e.Kind == SessionEnded && e.Output != nil && e.Input != nil {
 		add("after %v, %d bytes out, %d in", time.Duration(e.Duration*float64(time.Second)).Round(time.Millisecond), *e.Output, *e.Input)
 	}
 	if e.Session != "" {
@@ -48,7 +50,7 @@ func eventText(e *audit.Event) string {
 	return strings.Join(parts, " ")
 }
 
-func whoText(e *audit.Event) string {
+func (e *Event) who() string {
 	who := e.Subject
 	if who == "" && e.Key != "" {
 		who = "key " + e.Key
@@ -59,7 +61,7 @@ func whoText(e *audit.Event) string {
 	return strings.TrimSpace(who + " as " + e.User)
 }
 
-func commandText(e *audit.Event) string {
+func (e *Event) command() string {
 	if e.Command != "" {
 		return e.Command
 	}
