@@ -52,7 +52,7 @@ func newFrameReader(first shell.Frame, st viewer) *frameReader {
 var _ io.ReadCloser = (*frameReader)(nil)
 
 // Read blocks until the session has something to say. It returns io.EOF after
-// the exit was acknowledged or when the stream was replaced by a newer one.
+// the exit or when the stream was replaced by a newer one.
 func (r *frameReader) Read(p []byte) (int, error) {
 	if len(r.rest) > 0 {
 		n := copy(p, r.rest)

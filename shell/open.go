@@ -24,6 +24,8 @@ type OpenRequest struct {
 	Command string `json:"command,omitempty"`
 	// Terminal is nil for a program on pipes.
 	Terminal *Terminal `json:"terminal,omitempty"`
+	// NoInput ends the input of a program on pipes before its first byte.
+	NoInput bool `json:"noInput,omitempty"`
 	// Env are variables the client offers; the source's acceptEnv decides.
 	Env map[string]string `json:"env,omitempty"`
 }

@@ -135,6 +135,10 @@ func NewSession(cfg SessionConfig, p Program) *Session {
 	s.skipWarnings()
 	go s.run(s.readOutputs())
 	s.mu.Lock()
+	if cfg.Request.NoInput {
+		s.input.eof = true
+		s.feedMore()
+	}
 	s.pass(now)
 	s.unlock()
 	return s

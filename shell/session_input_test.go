@@ -283,3 +283,16 @@ func TestSignalWaitsWhileInputMoves(t *testing.T) {
 		<-done
 	})
 }
+
+// TestNoInput: a program whose client has no input reads an end without being
+// sent one.
+func TestNoInput(t *testing.T) {
+	onStage(t, func(cfg *SessionConfig, _ *fakeProgram) { cfg.Request.NoInput = true }, func(g *stage) {
+		if n, err := g.program.in.r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			g.Errorf("the program read %d bytes and %v, want an end", n, err)
+		}
+		if _, err := g.Stdin(g.Context(), key, Stdin{Data: []byte("a")}); err == nil {
+			g.Error("input after its end was taken")
+		}
+	})
+}

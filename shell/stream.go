@@ -48,9 +48,10 @@ func (st *Stream) StdinNext() uint64 { return st.stdin }
 // Next returns the next frame: output of at most len(buf) bytes, the exit, a
 // notice, or a keepalive, at most 10 seconds apart. Its data is in buf (so a
 // caller may keep [FrameHeaderSize] bytes before it for the header), unless buf
-// is too small for a notice or the exit. It ends with io.EOF when the exit was
-// acknowledged or the client has lost its place; with [ErrOutputNotKept] when
-// the client acknowledged what it was never sent; and with the context's error.
+// is too small for a notice or the exit. It ends with io.EOF after the exit, which
+// the session keeps until it is acknowledged, and when the client has lost its
+// place; with [ErrOutputNotKept] when the client acknowledged what it was never
+// sent; and with the context's error.
 func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 	for {
 		if st.Unfinished() {
@@ -93,13 +94,12 @@ func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 			return f, nil
 		case err == io.ErrClosedPipe:
 			continue // dueEnd was set before
-		case err != nil && err != io.EOF:
+		case err != nil:
 			return Frame{}, err
-		case chunk && err == nil:
+		case chunk:
 			st.pad = CoverChunk
 			continue
 		}
-		// After the exit only its acknowledgement is waited for.
 		if err := st.wait(ctx); err != nil {
 			return Frame{}, err
 		}

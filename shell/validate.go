@@ -61,6 +61,9 @@ func (r *OpenRequest) Validate() error {
 	if total > MaxOpenBody {
 		return fmt.Errorf("open: arguments and variables are %d bytes, at most %d are taken", total, MaxOpenBody)
 	}
+	if r.Terminal != nil && r.NoInput {
+		return errors.New("open: a terminal has input: send terminal or noInput, not both")
+	}
 	if r.Terminal != nil {
 		return r.Terminal.validate()
 	}

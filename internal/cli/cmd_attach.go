@@ -89,7 +89,7 @@ func (s *surroundings) attach(ctx context.Context, r *reach, target, prefix stri
 	s.ui.debug("session %s from offset %d", one.ID, session.Info().From)
 	local, err := terminal.Open(s.stdin, s.stdout)
 	if err != nil || !session.Info().Terminal {
-		return s.runOnPipes(ctx, s.lasting(session, target, nil), target, false)
+		return s.runOnPipes(ctx, s.lasting(session, target, nil), target, inputLater)
 	}
 	session.Redraw(local.Size())
 	info := session.Info()

@@ -79,7 +79,9 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	if onTerminal {
 		request.Terminal = &shell.Terminal{Term: cleanTerm(s.getenv("TERM")), Winsize: terminal.SizeOf(s.stdout, s.stdin, s.stderr)}
 	}
-	session, client, err := c.open(ctx, source, request)
+	input := p.input(s, request.Terminal != nil)
+	request.NoInput = input == inputNone && request.Terminal == nil
+	session, client, err := c.open(ctx, source, request, input)
 	if err != nil {
 		return err
 	}
@@ -87,7 +89,11 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	if drawn {
 		return s.show(ctx, session, c.target.Name, local, request.Terminal.Winsize, 0)
 	}
-	return s.runOnPipes(ctx, s.lasting(session, c.target.Name, nil), c.target.Name, p.noInput)
+	last := s.lasting(session, c.target.Name, nil)
+	if input == inputNone && !request.NoInput {
+		_ = last.CloseWrite() // how it ends on a terminal, only the terminal knows
+	}
+	return s.runOnPipes(ctx, last, c.target.Name, input)
 }
 
 // show runs a session on a terminal. See [surroundings.runOnTerminal].
@@ -108,9 +114,12 @@ func (s *surroundings) lasting(session *shellhttp.Session, target string, local 
 }
 
 // open starts a session with the first key that the agent takes.
-func (c *contact) open(ctx context.Context, source string, request shell.OpenRequest) (*shellhttp.Session, *shellhttp.Client, error) {
+func (c *contact) open(ctx context.Context, source string, request shell.OpenRequest, input inputState) (*shellhttp.Session, *shellhttp.Client, error) {
 	var session *shellhttp.Session
 	client, err := c.try(ctx, func(client *shellhttp.Client) (err error) {
+		if input == inputReady {
+			client.PrepareInput()
+		}
 		session, err = client.Open(ctx, source, request)
 		return err
 	})

@@ -222,6 +222,9 @@ func (a *fakeAgent) open(ctx context.Context, opening, source string, body []byt
 		if t := request.Terminal; t != nil {
 			on = fmt.Sprintf("%dx%d %dx%d %s", t.Cols, t.Rows, t.XPixel, t.YPixel, t.Term)
 		}
+		if request.NoInput {
+			on = "pipes without input"
+		}
 		a.log.add("opened %s on %s", strings.Join(request.Argv, " "), on)
 		s.run()
 		s.closeOut()

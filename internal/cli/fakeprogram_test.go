@@ -34,7 +34,7 @@ type fakeSession struct {
 }
 
 func newFakeSession(a *fakeAgent, request shell.OpenRequest) *fakeSession {
-	s := &fakeSession{agent: a, request: request}
+	s := &fakeSession{agent: a, request: request, eof: request.NoInput}
 	s.change.L = &s.mu
 	return s
 }

@@ -14,12 +14,10 @@ const inputSize = 256 << 10
 
 // runOnPipes is a program whose streams are this program's own, as ssh is in a
 // pipeline. It returns as [surroundings.ended] does.
-func (s *surroundings) runOnPipes(ctx context.Context, r remote, target string, noInput bool) error {
+func (s *surroundings) runOnPipes(ctx context.Context, r remote, target string, input inputState) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if noInput {
-		_ = r.CloseWrite()
-	} else {
+	if input != inputNone {
 		// It may stay in a read that nothing can end; the program ends then.
 		go s.sendInput(r, s.stdin)
 	}

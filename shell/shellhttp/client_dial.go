@@ -98,6 +98,13 @@ func (d *dialer) prime(addr string, timeout time.Duration) {
 	}()
 }
 
+// primed says whether the next dial will use a connection that was begun.
+func (d *dialer) primed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.warm != nil
+}
+
 // close gives up the connection that nobody claimed.
 func (d *dialer) close() {
 	d.mu.Lock()

@@ -43,13 +43,20 @@ func (c *Client) Open(ctx context.Context, source string, req shell.OpenRequest)
 	if err != nil {
 		return nil, err
 	}
-	// The connection for input is made while the open is under way.
-	c.postDialer.prime(c.addr, c.cfg.Timeout)
 	st, err := c.openOnce(ctx, key, source, body)
 	if err != nil {
 		return nil, err
 	}
 	return newSession(c, key, st), nil
+}
+
+// PrepareInput begins the connection for input and control requests, which the
+// first of them would have to wait for. Call it before [Client.Open] when there
+// is input already; a session that has none to the end needs no such connection.
+func (c *Client) PrepareInput() {
+	if !c.posts.hasIdle() {
+		c.postDialer.prime(c.addr, c.cfg.Timeout)
+	}
 }
 
 // openOnce opens, and asks after an open whose answer was lost.

@@ -97,6 +97,13 @@ func (p *postPool) take(ctx context.Context, timeout time.Duration) (*postConn, 
 	return newPostConn(conn), nil
 }
 
+// hasIdle says whether a request would find a connection.
+func (p *postPool) hasIdle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle) > 0
+}
+
 func (p *postPool) put(c *postConn) {
 	c.kept, c.since = true, time.Now()
 	p.mu.Lock()

@@ -38,8 +38,12 @@ func (p *posts) current() context.Context {
 // post sends one input or control request; a small one perhaps twice, if that is
 // safe while the first may still be waiting at the agent.
 func (s *Session) post(verb string, body []byte, mediaType string, twice bool) ([]byte, error) {
+	try := s.client.posts.attempt
+	if s.hasExited() && s.freeStream() {
+		try = s.client.overStreams
+	}
 	ask := func(ctx context.Context) ([]byte, error) {
-		return s.client.ask(ctx, s.client.posts.attempt, exchange{
+		return s.client.ask(ctx, try, exchange{
 			method: http.MethodPost, target: "/v1/sessions/" + s.key.session + "/" + verb,
 			body: body, mediaType: mediaType, sign: s.key.sign, retract: s.key.retract, timeout: s.client.times.post,
 		})
@@ -48,6 +52,14 @@ func (s *Session) post(verb string, body []byte, mediaType string, twice bool) (
 		return hedged(s.posts.current(), ask)
 	}
 	return ask(s.posts.current())
+}
+
+// freeStream says that the connection of a stream that has ended is free for the
+// last request, and that there is no other: a program that ran on no input is not
+// worth another handshake.
+func (s *Session) freeStream() bool {
+	c := s.client
+	return !c.posts.hasIdle() && !c.postDialer.primed() && s.current().finish()
 }
 
 // rest waits before a request is sent again: for d, or until there is a new

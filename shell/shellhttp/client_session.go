@@ -28,6 +28,7 @@ type Session struct {
 	failed  error   // why the session cannot go on
 	closed  bool
 	waiting bool            // Next runs
+	seen    bool            // output was returned
 	watched context.Context // whose end cuts the stream meanwhile
 	unwatch func() bool
 	stopped chan struct{} // between Suspend and Continue
@@ -110,10 +111,16 @@ func (s *Session) endNext(f shell.Frame, err error) error {
 	s.waiting = false
 	s.exited = err == nil && f.Type == shell.FrameExit
 	exited := s.exited
+	first := err == nil && !s.seen && isOutput(f.Type)
+	s.seen = s.seen || first
 	if err != nil && s.failed != nil {
 		err = s.failed // why, rather than how the stream noticed
 	}
 	s.mu.Unlock()
+	if first && s.stream.info.Terminal {
+		// Now that there is something to answer to, somebody may type.
+		s.client.PrepareInput()
+	}
 	if exited {
 		s.stream.stop()
 		s.control.exitAt(f.End)

@@ -192,6 +192,25 @@ func (s *stream) stop() {
 	s.tick.Stop()
 }
 
+// endTime is how long the answer's end may stay out after the exit.
+const endTime = 250 * time.Millisecond
+
+// finish reads to the answer's end, which follows the exit: then its connection
+// is free for another request. It may be called again.
+func (s *stream) finish() bool {
+	s.mu.Lock()
+	ahead := s.ahead
+	s.mu.Unlock()
+	if ahead != nil {
+		return false
+	}
+	timer := time.AfterFunc(endTime, func() { s.cancel(ErrCut) })
+	defer timer.Stop()
+	var more [1]byte
+	n, err := s.answer.Body.Read(more[:])
+	return n == 0 && err == io.EOF
+}
+
 // close ends the connection; a reader of it gets cause. It returns when nobody
 // reads ahead any more.
 func (s *stream) close(cause error) {

@@ -1,0 +1,54 @@
+package shellhttp
+
+import (
+	"crypto/tls"
+	"sync/atomic"
+	"testing"
+
+	"shellagent/shell"
+)
+
+// TestOneConnection: a program that is given no input is run, read and let go of
+// over a single connection, whether its input has ended or was never used; one
+// that is given some has a second.
+func TestOneConnection(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		request shell.OpenRequest
+		program string
+		input   string
+		want    int32
+	}{
+		{"no input", shell.OpenRequest{NoInput: true}, "cat", "", 1},
+		{"input unused", shell.OpenRequest{}, "say", "", 1},
+		{"input", shell.OpenRequest{}, "cat", "some", 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newTestBroker(t, map[string]script{"cat": catScript, "say": sayScript("said", "", 3)})
+			var made atomic.Int32
+			client := serve(t, b).client(t, func(cfg *ClientConfig) {
+				check := cfg.TLS.VerifyConnection
+				cfg.TLS = cfg.TLS.Clone()
+				cfg.TLS.VerifyConnection = func(state tls.ConnectionState) error {
+					made.Add(1)
+					return check(state)
+				}
+			})
+			s := open(t, client, c.program, c.request)
+			if c.input != "" {
+				if _, err := s.Write([]byte(c.input)); err != nil {
+					t.Fatal(err)
+				}
+				s.CloseWrite()
+			}
+			readAll(t, s)
+			if err := s.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+			if n := made.Load(); n != c.want {
+				t.Errorf("%d connections were made, want %d", n, c.want)
+			}
+			eventually(t, "the agent has let go of the session", func() bool { return len(b.registry.List(nil)) == 0 })
+		})
+	}
+}
