@@ -27,6 +27,7 @@ type delivery struct {
 	tell   func(...*audit.Event)
 	sender sender
 	tail   *audit.Tail
+	first  time.Duration // before a second try
 	wake   chan struct{}
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -47,19 +48,19 @@ type delivery struct {
 	err    error
 }
 
-func startDelivery(c Config, dir string, tell func(...*audit.Event), log *slog.Logger) (*delivery, error) {
-	s, err := c.newSender()
+func (s *Set) start(c Config) (*delivery, error) {
+	to, err := c.newSender()
 	if err != nil {
 		return nil, err
 	}
-	next, err := readPosition(dir, c.Name)
+	next, err := readPosition(s.dir, c.Name)
 	if err != nil {
-		log.Warn("a sink's position is not known: it gets what is kept again", "sink", c.Name, "err", err)
+		s.log.Warn("a sink's position is not known: it gets what is kept again", "sink", c.Name, "err", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &delivery{
-		cfg: c, log: log.With("sink", c.Name), dir: dir, tell: tell, sender: s, tail: audit.NewTail(dir, next),
-		wake: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{}), next: next,
+		cfg: c, log: s.log.With("sink", c.Name), dir: s.dir, tell: s.tell, sender: to, tail: audit.NewTail(s.dir, next),
+		first: s.first, wake: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{}), next: next,
 	}
 	go d.run(ctx)
 	return d, nil
@@ -82,7 +83,7 @@ func (d *delivery) run(ctx context.Context) {
 	defer close(d.ended)
 	defer d.sender.close()
 	defer d.persist(0)
-	wait := retryFirst
+	wait := d.first
 	tick := time.NewTicker(persistEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -99,9 +100,9 @@ func (d *delivery) run(ctx context.Context) {
 			d.sleep(ctx, pause)
 			wait = min(2*wait, retryMost)
 		case more:
-			wait = retryFirst
+			wait = d.first
 		default:
-			wait = retryFirst
+			wait = d.first
 			select {
 			case <-d.wake:
 			case <-tick.C:

@@ -18,6 +18,8 @@ type Set struct {
 	dir  string
 	tell func(...*audit.Event)
 	log  *slog.Logger
+	// first is what is waited before a second try.
+	first time.Duration
 
 	applying sync.Mutex // held over Apply
 
@@ -33,7 +35,7 @@ func NewSet(dir string, tell func(...*audit.Event), log *slog.Logger) *Set {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Set{dir: dir, tell: tell, log: log, runs: make(map[string]*delivery)}
+	return &Set{dir: dir, tell: tell, log: log, first: retryFirst, runs: make(map[string]*delivery)}
 }
 
 // Apply has exactly these sinks run. One that is configured as before goes on;
@@ -53,7 +55,7 @@ func (s *Set) Apply(configs []Config) error {
 		if _, runs := running[c.Name]; runs {
 			continue
 		}
-		d, err := startDelivery(c, s.dir, s.tell, s.log)
+		d, err := s.start(c)
 		if err != nil {
 			errs = append(errs, err)
 			continue
