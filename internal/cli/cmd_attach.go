@@ -28,7 +28,15 @@ agent's owner allows longer.`,
 		Example: `  agent attach myhost
   agent attach myhost 3kGx`,
 	}
-	s.onSession(c, r, s.attach)
+	var cover coverFlag
+	s.onSession(c, r, func(ctx context.Context, r *reach, target, prefix string) error {
+		if err := cover.check(); err != nil {
+			return err
+		}
+		r.cover = cover.on()
+		return s.attach(ctx, r, target, prefix, cover)
+	})
+	cover.register(c)
 	return c
 }
 
@@ -73,7 +81,7 @@ func (s *surroundings) session(ctx context.Context, r *reach, target, prefix str
 	return one, done, nil
 }
 
-func (s *surroundings) attach(ctx context.Context, r *reach, target, prefix string) error {
+func (s *surroundings) attach(ctx context.Context, r *reach, target, prefix string, cover coverFlag) error {
 	one, done, err := s.session(ctx, r, target, prefix, isDetached)
 	if err != nil {
 		return err
@@ -87,6 +95,10 @@ func (s *surroundings) attach(ctx context.Context, r *reach, target, prefix stri
 		return failWith(codeTransport, err)
 	}
 	s.ui.debug("session %s from offset %d", one.ID, session.Info().From)
+	if err := cover.settle(s.ui, session.Info()); err != nil {
+		_ = session.Detach()
+		return err
+	}
 	local, err := terminal.Open(s.stdin, s.stdout)
 	if err != nil || !session.Info().Terminal {
 		return s.runOnPipes(ctx, s.lasting(session, target, nil), target, inputLater)

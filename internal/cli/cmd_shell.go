@@ -56,6 +56,7 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	if err := p.check(); err != nil {
 		return err
 	}
+	r.cover = p.cover.on()
 	var err error
 	if request.Env, err = p.offered(s.getenv); err != nil {
 		return err
@@ -86,6 +87,10 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 		return err
 	}
 	defer client.Close()
+	if err := p.cover.settle(s.ui, session.Info()); err != nil {
+		_ = session.Close()
+		return err
+	}
 	if drawn {
 		return s.show(ctx, session, c.target.Name, local, request.Terminal.Winsize, 0)
 	}

@@ -132,6 +132,7 @@ func (c *contact) client(key targets.Identity) (*shellhttp.Client, error) {
 	return shellhttp.NewClient(shellhttp.ClientConfig{
 		BaseURL: c.target.BaseURL, TLS: c.peer.TLS, HostKey: c.peer.HostKey, Succeeds: c.learn,
 		Signer: signer{key}, Encoding: c.reach.encoding(), Timeout: c.reach.connectTimeout,
+		Cover: c.reach.cover,
 	})
 }
 

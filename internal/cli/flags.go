@@ -28,6 +28,8 @@ type reach struct {
 	connectTimeout time.Duration
 	events         bool
 	quiet, verbose bool
+
+	cover bool // of a terminal; a flag of some commands
 }
 
 func (r *reach) register(c *cobra.Command) {
@@ -75,7 +77,7 @@ type program struct {
 	forceTerminal, noTerminal bool
 	noInput                   bool
 	env                       []string
-	cover                     string
+	cover                     coverFlag
 }
 
 func (p *program) register(c *cobra.Command) {
@@ -84,19 +86,14 @@ func (p *program) register(c *cobra.Command) {
 	f.BoolVarP(&p.noTerminal, "no-terminal", "T", false, "run on pipes, even when standard input is a terminal")
 	f.BoolVarP(&p.noInput, "no-input", "n", false, "give no input: the program reads an end at once")
 	f.StringArrayVarP(&p.env, "env", "e", nil, "offer the environment variable `NAME[=VALUE]`; the source decides what it takes")
-	// Scripts may say that they want no cover; there is none to be had yet.
-	f.StringVar(&p.cover, "cover", "off", "keystroke cover `off`")
-	_ = f.MarkHidden("cover")
+	p.cover.register(c)
 }
 
 func (p *program) check() error {
 	if p.forceTerminal && p.noTerminal {
 		return misuse("-t and -T exclude each other")
 	}
-	if p.cover != "off" {
-		return misuse("--cover %s: this version cannot hide from the network when keys are typed; --cover off is all it takes", p.cover)
-	}
-	return nil
+	return p.cover.check()
 }
 
 // offered are the variables of -e. A NAME alone that is not set is left out.

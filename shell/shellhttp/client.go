@@ -37,6 +37,9 @@ type ClientConfig struct {
 	Signer jwtauth.Signer
 	// Encoding is how streams are asked for.
 	Encoding Encoding
+	// Cover hides from the network when keys are typed, on terminals of agents
+	// that offer it.
+	Cover bool
 	// Timeout bounds a connection's making and the wait for an answer's start,
 	// not the signer's time; 0 means 15 s.
 	Timeout time.Duration

@@ -103,6 +103,13 @@ func (c *controlSender) awaitSize() {
 	}
 }
 
+// sizing says whether the agent does not know of a resize yet.
+func (c *controlSender) sizing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sized != nil
+}
+
 // redraw tells another size and then w: a program redraws when the size has
 // changed.
 func (c *controlSender) redraw(w shell.Winsize) {

@@ -64,13 +64,22 @@ func (c *postConn) close() {
 // roundTrip sends a request and reads its answer whole. keep says whether the
 // connection is good for another.
 func (c *postConn) roundTrip(host, path, token string, x exchange) (a *answered, keep bool, err error) {
+	c.begin(x.timeout)
+	return c.conclude(c.send(host, path, token, x))
+}
+
+// begin gives the next request its time.
+func (c *postConn) begin(timeout time.Duration) {
 	// Moving a deadline costs more than it is worth for each key.
-	if now := time.Now(); c.until.Sub(now) < x.timeout*4/5 || c.until.Sub(now) > x.timeout {
-		c.until = now.Add(x.timeout)
+	if now := time.Now(); c.until.Sub(now) < timeout*4/5 || c.until.Sub(now) > timeout {
+		c.until = now.Add(timeout)
 		c.conn.SetDeadline(c.until)
 	}
 	c.left = maxAnswer + maxAnswerHead
-	written := c.send(host, path, token, x)
+}
+
+// conclude reads the answer to a request that was written, or not wholly.
+func (c *postConn) conclude(written error) (a *answered, keep bool, err error) {
 	// Who refuses a request may not read it to its end, and has answered.
 	a, keep, err = c.receive()
 	if err == nil {
@@ -90,18 +99,7 @@ func (c *postConn) roundTrip(host, path, token string, x exchange) (a *answered,
 
 // send writes a request, its head and as much of its body as fits in one piece.
 func (c *postConn) send(host, path, token string, x exchange) error {
-	out := append(c.out[:0], x.method...)
-	out = append(out, ' ')
-	out = append(out, path...)
-	out = append(out, " HTTP/1.1\r\nHost: "...)
-	out = append(out, host...)
-	out = append(out, "\r\nUser-Agent: shellagent\r\nContent-Length: "...)
-	out = strconv.AppendInt(out, int64(len(x.body)), 10)
-	out = append(out, "\r\nAuthorization: Bearer "...)
-	out = append(out, token...)
-	out = append(out, "\r\nContent-Type: "...)
-	out = append(out, x.mediaType...)
-	out = append(out, "\r\n\r\n"...)
+	out := appendPostHead(c.out[:0], host, path, token, x)
 	first := min(len(x.body), max(0, maxRecord-len(out)))
 	out = append(out, x.body[:first]...)
 	if c.out = out; cap(out) > postBuffer && len(out) <= postBuffer {
@@ -112,6 +110,22 @@ func (c *postConn) send(host, path, token string, x exchange) error {
 	}
 	_, err := c.conn.Write(x.body[first:])
 	return err
+}
+
+// appendPostHead appends a request up to its body.
+func appendPostHead(out []byte, host, path, token string, x exchange) []byte {
+	out = append(out, x.method...)
+	out = append(out, ' ')
+	out = append(out, path...)
+	out = append(out, " HTTP/1.1\r\nHost: "...)
+	out = append(out, host...)
+	out = append(out, "\r\nUser-Agent: shellagent\r\nContent-Length: "...)
+	out = strconv.AppendInt(out, int64(len(x.body)), 10)
+	out = append(out, "\r\nAuthorization: Bearer "...)
+	out = append(out, token...)
+	out = append(out, "\r\nContent-Type: "...)
+	out = append(out, x.mediaType...)
+	return append(out, "\r\n\r\n"...)
 }
 
 // maxRecord is what TLS takes at once (RFC 8446 §5.1).

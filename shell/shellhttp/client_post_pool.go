@@ -72,18 +72,8 @@ func (p *postPool) attempt(ctx context.Context, x exchange, token string) (*answ
 
 // take returns a connection, a kept one if there is one.
 func (p *postPool) take(ctx context.Context, timeout time.Duration) (*postConn, error) {
-	p.mu.Lock()
-	if n := len(p.idle); n > 0 {
-		c := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		p.mu.Unlock()
-		if time.Since(c.since) < maxKept {
-			return c, nil
-		}
-		c.close()
-		p.closeIdle() // they wait for longer still
-	} else {
-		p.mu.Unlock()
+	if c := p.takeIdle(); c != nil {
+		return c, nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errNoAnswer)
 	defer cancel()
@@ -95,6 +85,25 @@ func (p *postPool) take(ctx context.Context, timeout time.Duration) (*postConn, 
 		return nil, err
 	}
 	return newPostConn(conn), nil
+}
+
+// takeIdle returns a kept connection, or nil.
+func (p *postPool) takeIdle() *postConn {
+	p.mu.Lock()
+	n := len(p.idle)
+	if n == 0 {
+		p.mu.Unlock()
+		return nil
+	}
+	c := p.idle[n-1]
+	p.idle = p.idle[:n-1]
+	p.mu.Unlock()
+	if time.Since(c.since) < maxKept {
+		return c
+	}
+	c.close()
+	p.closeIdle() // they wait for longer still
+	return nil
 }
 
 // hasIdle says whether a request would find a connection.

@@ -51,6 +51,8 @@ type stdinSender struct {
 	started  int // workers
 	idle     int // of them, waiting for input
 	size     int // of the next request's data
+
+	cover *cover // in place of workers, where keys are hidden
 }
 
 // inputPost is input on its way.
@@ -67,6 +69,9 @@ func newStdinSender(s *Session, next uint64, terminal bool) *stdinSender {
 		q.workers = 1
 	}
 	q.changed.L = &q.mu
+	if s.client.cfg.Cover && terminal && s.Info().Cover != "" {
+		q.cover = newCover(q)
+	}
 	return q
 }
 
@@ -139,7 +144,12 @@ func (q *stdinSender) flush(d time.Duration) {
 
 // work sees to it that somebody takes what was queued. q.mu is held.
 func (q *stdinSender) work() {
-	if q.idle == 0 && q.started < q.workers {
+	switch {
+	case q.cover != nil && q.started == 0:
+		q.started++
+		q.running.Add(1)
+		go q.cover.run()
+	case q.cover == nil && q.idle == 0 && q.started < q.workers:
 		q.started++
 		q.running.Add(1)
 		go q.run()
@@ -172,16 +182,26 @@ func (q *stdinSender) run() {
 	defer q.running.Done()
 	p := &inputPost{}
 	for q.take(p) {
-		err := q.deliver(p)
-		q.remove(p)
-		switch {
-		case err == nil:
-		case verdict(err) == sessionOver:
-			q.fail(ErrEnded)
-		default:
-			q.s.fail(fmt.Errorf("input cannot be delivered: %w", err))
-		}
+		q.carry(p)
 	}
+}
+
+// carry delivers p, or says that no input can be.
+func (q *stdinSender) carry(p *inputPost) {
+	err := q.deliver(p)
+	q.remove(p)
+	if err != nil {
+		q.refused(err)
+	}
+}
+
+// refused ends input for a reason that is no request's alone.
+func (q *stdinSender) refused(err error) {
+	if verdict(err) == sessionOver {
+		q.fail(ErrEnded)
+		return
+	}
+	q.s.fail(fmt.Errorf("input cannot be delivered: %w", err))
 }
 
 // take fills p with the next input. It waits for some and returns false when
@@ -197,7 +217,13 @@ func (q *stdinSender) take(p *inputPost) bool {
 	if q.err != nil || !q.ready() {
 		return false
 	}
-	n := min(q.waiting(), q.size)
+	q.fill(p, q.size)
+	return true
+}
+
+// fill makes what waits a request of at most limit bytes; q.mu is held.
+func (q *stdinSender) fill(p *inputPost, limit int) {
+	n := min(q.waiting(), limit)
 	p.offset, p.eof = q.next, q.eof && n == q.waiting()
 	if n == q.waiting() {
 		// The queue becomes the request, which is copied nowhere.
@@ -217,7 +243,6 @@ func (q *stdinSender) take(p *inputPost) bool {
 		q.work()
 	}
 	q.changed.Broadcast()
-	return true
 }
 
 // ready says that there is something to take.

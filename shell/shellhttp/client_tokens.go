@@ -72,6 +72,11 @@ func (k *sessionKey) sign(ctx context.Context, r jwtauth.Request, nonce string) 
 	return k.signer.Sign(ctx, jwtauth.NumericDateOf(time.Now())+jwtauth.NumericDate(k.offset.Load()), r, nonce)
 }
 
+// signSized signs a request whose token and padded body together have a size.
+func (k *sessionKey) signSized(ctx context.Context, r jwtauth.Request, size int) (token string, body []byte, err error) {
+	return k.signer.SignSized(ctx, jwtauth.NumericDateOf(time.Now())+jwtauth.NumericDate(k.offset.Load()), r, size)
+}
+
 // retract says whether a request whose token the agent did not believe may be
 // sent again with one of another kind: an agent may have lost what was agreed.
 func (k *sessionKey) retract(token string) bool { return k.signer.Forgo(token) }
