@@ -8,18 +8,19 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
 // hujson tells the place in its text only; columns there count bytes.
-var syntaxPlace = regexp.MustCompile(`^hujson: line (\d+), column (\d+): `)
+var syntaxPlace = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^hujson: line (\d+), column (\d+): `) })
 
 // explainSyntax turns an error of the parser into one at its place.
 func (f *File) explainSyntax(err error) error {
 	text, offset := err.Error(), 0
-	if m := syntaxPlace.FindStringSubmatch(text); m != nil {
+	if m := syntaxPlace().FindStringSubmatch(text); m != nil {
 		line, _ := strconv.Atoi(m[1])
 		column, _ := strconv.Atoi(m[2])
 		offset = f.offsetOf(line, column)

@@ -12,7 +12,7 @@ const (
 	// maxAhead is how far a token may be issued in the judge's future.
 	maxAhead = NumericDate(1000)
 
-	defaultPerKey = 256
+	defaultPerKey = 1024
 	defaultKeys   = 4096
 )
 
@@ -22,7 +22,7 @@ type GuardConfig struct {
 	Now func() time.Time
 	// StateDir is an existing directory of the agent's own, for the watermark.
 	StateDir string
-	// PerKey bounds the live tokens of one key; 0 means 256. Keys bounds the
+	// PerKey bounds the live tokens of one key; 0 means 1024. Keys bounds the
 	// keys with live tokens; 0 means 4096.
 	PerKey int
 	Keys   int

@@ -13,7 +13,7 @@ const (
 	DefaultMaxLive = 4096
 	// DefaultMaxSessions is how many live sessions a source has when its
 	// limits do not say.
-	DefaultMaxSessions = 64
+	DefaultMaxSessions = 128
 )
 
 // Opening is what makes two opens the same, and what bounds them.

@@ -51,7 +51,7 @@ type Source struct {
 	// nil means [DefaultAcceptEnv].
 	AcceptEnv []string `json:"acceptEnv"`
 
-	// MaxSessions bounds live sessions; nil means 64.
+	// MaxSessions bounds live sessions; nil means 128.
 	MaxSessions *int `json:"maxSessions"`
 	// MaxProcesses bounds the processes and threads of a session, where the host
 	// delegates cgroup v2's pids controller; nil means 4096, and a quarter of
@@ -88,7 +88,7 @@ type Exec struct {
 
 // Defaults of a [Source].
 const (
-	DefaultMaxSessions = shell.DefaultMaxSessions // 64
+	DefaultMaxSessions = shell.DefaultMaxSessions // 128
 	DefaultLinger      = 60 * time.Second
 )
 

@@ -51,7 +51,7 @@ func TestAGrantIsComplete(t *testing.T) {
 	}
 	p, key = one(t, ``, nil)
 	g = mustDecide(t, p, ask(p, "s", key))
-	if want := (shell.Limits{MaxSessions: 64, Linger: time.Minute, KillOnExit: true}); g.Limits != want || g.Dir != "/home/operator" || g.Credential.GID != 1000 || g.Cover != shell.CoverOffered {
+	if want := (shell.Limits{MaxSessions: DefaultMaxSessions, Linger: time.Minute, KillOnExit: true}); g.Limits != want || g.Dir != "/home/operator" || g.Credential.GID != 1000 || g.Cover != shell.CoverOffered {
 		t.Errorf("defaults: %+v", g)
 	}
 	p, key = one(t, `"cover": "off"`, nil)

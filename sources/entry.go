@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -89,10 +90,10 @@ func (n named) opens(source string) bool {
 	return false
 }
 
-var subjectForm = regexp.MustCompile(`^[A-Za-z0-9._@+-]{1,64}$`)
+var subjectForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9._@+-]{1,64}$`) })
 
 func checkSubject(subject string) error {
-	if !subjectForm.MatchString(subject) {
+	if !subjectForm().MatchString(subject) {
 		return fmt.Errorf("subject %q is not a name; use 1 to 64 of A-Z a-z 0-9 . _ @ + -", subject)
 	}
 	return nil

@@ -70,7 +70,7 @@ func inheritable() map[string]string {
 	for _, v := range os.Environ() {
 		name, value, _ := strings.Cut(v, "=")
 		own := name != "PATH" && matchesAny(agentsOwn, name)
-		if variableForm.MatchString(name) && !own && !dangerous(name) && !matchesAny(servicesOwn, name) {
+		if variableForm().MatchString(name) && !own && !dangerous(name) && !matchesAny(servicesOwn, name) {
 			kept[name] = value
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 
 	"shellagent/account"
@@ -39,11 +40,11 @@ type source struct {
 }
 
 // nameForm is what needs no escaping in a path, so that no proxy rewrites it.
-var nameForm = regexp.MustCompile(`^[a-z0-9._-]{1,64}$`)
+var nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9._-]{1,64}$`) })
 
 // checkSourceName refuses also the two names that paths give a meaning to.
 func checkSourceName(name string) error {
-	if !nameForm.MatchString(name) || name == "." || name == ".." {
+	if !nameForm().MatchString(name) || name == "." || name == ".." {
 		return fmt.Errorf("%q cannot name a source; use 1 to 64 of a-z 0-9 . _ -", name)
 	}
 	return nil

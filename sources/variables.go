@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // loaders are variables that no session starts with, whoever asks: through
@@ -54,12 +55,12 @@ var servicesOwn = []string{
 	"CREDENTIALS_DIRECTORY", "*_DIRECTORY", "MEMORY_PRESSURE_*", "DBUS_*", "XDG_*", "DISPLAY", "XAUTHORITY", "WAYLAND_DISPLAY", "TMUX*",
 }
 
-var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+var variableForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`) })
 
 // refusedFromClient says why a client may not set a variable, or "".
 func refusedFromClient(name string) string {
 	switch {
-	case !variableForm.MatchString(name):
+	case !variableForm().MatchString(name):
 		return "not a variable's name"
 	case dangerous(name):
 		return "could run or load code"
@@ -76,7 +77,7 @@ func dangerous(name string) bool {
 // checkVariable judges a variable of exec.env.
 func checkVariable(name, value string) error {
 	switch {
-	case !variableForm.MatchString(name):
+	case !variableForm().MatchString(name):
 		return fmt.Errorf("%q is not a variable's name; use letters, digits and _", name)
 	case matchesAny(loaders, name):
 		return fmt.Errorf("%s is set in no session, since it loads or runs code before the command; set it in a script that shell or forceCommand names", name)
