@@ -42,7 +42,12 @@ func (h *host) install(text []byte) {
 		text = append(agent, 0)
 	}
 	next := h.program() + ".new"
-	if err := os.WriteFile(next, text, 0o755); err != nil {
+	// A child that another test forks meanwhile would have the file open for
+	// writing until its own exec, and nobody can execute what somebody writes.
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(next, text, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		h.t.Fatal(err)
 	}
 	if err := os.Rename(next, h.program()); err != nil {

@@ -46,6 +46,15 @@ fill() {
 	sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@MAINTAINER@/$maintainer/" -e "s/@SIZE@/${size:-0}/"
 }
 
+# without_apache leaves the text of the Apache License, which every Debian has,
+# out of a file, also where it is one of several.
+without_apache() {
+	awk '
+		/^[ \t]*Apache License[ \t]*$/ { skip = 1; print "Apache License, Version 2.0: /usr/share/common-licenses/Apache-2.0" }
+		!skip { print }
+		/^[ \t]*limitations under the License\.?[ \t]*$/ { skip = 0 }'
+}
+
 # license_texts FILE prints the licences of the modules that a binary contains:
 # what is copied along must be, but for the one that every Debian has.
 license_texts() {
@@ -55,12 +64,8 @@ license_texts() {
 		printf '\n\n%s %s\n%s\n' "$module" "$version" "$(tr -c '\n' = <<<"$module $version")"
 		for file in "$dir"/LICENSE* "$dir"/COPYING* "$dir"/NOTICE*; do
 			[ -f "$file" ] || continue
-			if head -n 3 "$file" | grep -q 'Apache License' && grep -q 'TERMS AND CONDITIONS FOR USE' "$file"; then
-				printf '\nApache License, Version 2.0: /usr/share/common-licenses/Apache-2.0\n'
-			else
-				printf '\n'
-				cat "$file"
-			fi
+			printf '\n'
+			without_apache <"$file"
 		done
 	done
 	printf '\n\nGo\n==\n\n'
