@@ -83,16 +83,16 @@ func (r *reaper) loop(done chan struct{}) {
 		select {
 		case <-r.quit:
 			return
-		case <-r.wake:
 		case <-again:
+			continue
+		case <-r.wake:
 		case <-died:
-			// However many die, the processes are looked through once a second.
-			select {
-			case <-r.quit:
-				return
-			case <-r.wake:
-			case <-time.After(unburied):
-			}
+		}
+		// However many die and end, the processes are looked through once a second.
+		select {
+		case <-r.quit:
+			return
+		case <-time.After(unburied):
 		}
 	}
 }

@@ -119,6 +119,9 @@ type descent struct {
 	uid    uint32
 	leader processID          // set once it has started
 	known  map[processID]bool // every member ever seen; guarded by sub.mu
+	// gone says that the leader had ended and no member was left: none ever comes
+	// again, so that nobody has to go through all processes to find that out twice.
+	gone bool // guarded by sub.mu
 }
 
 var _ tree = (*descent)(nil)
@@ -141,6 +144,9 @@ func (d *descent) started(leader processID) {
 func (d *descent) members() []stat {
 	d.sub.mu.Lock()
 	defer d.sub.mu.Unlock()
+	if d.gone {
+		return nil
+	}
 	table, err := readProcessTable()
 	if err != nil {
 		return nil
@@ -164,8 +170,12 @@ func (d *descent) members() []stat {
 			bury(s.id.pid)
 		}
 	}
+	d.gone = len(alive) == 0 && d.leader.pid != 0 && !holds(table, d.leader)
 	return alive
 }
+
+// holds says that a process is in the table, dead or alive.
+func holds(t processTable, id processID) bool { return t[id.pid].id == id }
 
 // bury reaps a dead child, and nothing but it.
 func bury(pid int) { _, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil) }
