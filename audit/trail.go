@@ -44,14 +44,15 @@ type Trail struct {
 	buf    []byte
 }
 
-const defaultMaxFile = 64 << 20
+// DefaultMaxFile is the size in bytes at which a file is ended.
+const DefaultMaxFile = 64 << 20
 
 // OpenTrail goes on with the trail of a folder, or begins it: mode 0700, and
 // 0600 for its files. A last line that was not written whole, because the agent
 // was killed or the disk full, is cut off, and an event says so.
 func OpenTrail(dir string, s Sealer, o Options) (*Trail, error) {
 	if o.MaxFile <= 0 {
-		o.MaxFile = defaultMaxFile
+		o.MaxFile = DefaultMaxFile
 	}
 	if o.Now == nil {
 		o.Now = time.Now

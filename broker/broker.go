@@ -44,6 +44,9 @@ type Config struct {
 	// Confirm is told that somebody came in who confirms a reload, and says
 	// whether one waits for that; nil means that none ever does.
 	Confirm func(Confirmation) error
+	// Admission is asked before a program is started, besides policy; its error
+	// refuses the session. It may be nil.
+	Admission func() error
 	// Observer may be nil.
 	Observer Observer
 	// Log may be nil, which discards.
@@ -60,6 +63,7 @@ type Broker struct {
 	start    StartFunc
 	hostname string
 	confirms func(Confirmation) error
+	admits   func() error
 	observer Observer
 	log      *slog.Logger
 	now      func() time.Time
@@ -110,7 +114,7 @@ func New(c Config) (*Broker, error) {
 	}
 	b := &Broker{
 		guard: c.Guard, sessions: c.Registry, start: c.Start,
-		hostname: c.Host, confirms: c.Confirm, observer: c.Observer, log: c.Log, now: c.Now,
+		hostname: c.Host, confirms: c.Confirm, admits: c.Admission, observer: c.Observer, log: c.Log, now: c.Now,
 		turns:   NewTurns(runtime.GOMAXPROCS(0)+1, 1),
 		clients: make(map[string]*client), lives: make(map[string]*live),
 		vouchedKeys: make(map[string]vouchedKey), again: make(chan struct{}, 1),

@@ -71,6 +71,11 @@ func (b *Broker) decideAndStart(ctx context.Context, call *shell.Call, who *call
 		Source: ask.Source, MaxSessions: grant.Limits.MaxSessions,
 	}
 	return b.sessions.Open(ctx, opening, func() (*shell.Session, error) {
+		if b.admits != nil {
+			if err := b.admits(); err != nil {
+				return nil, &shell.Denied{Reason: shell.ReasonUnavailable, Err: err, Public: "the agent cannot write down who does what, and lets nobody do it: its audit trail has no room"}
+			}
+		}
 		// The session outlives the connection that asked for it.
 		p, err := b.start(context.WithoutCancel(ctx), grant, ask.Open, call.Remote)
 		if err != nil {

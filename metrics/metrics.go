@@ -21,6 +21,8 @@ type Config struct {
 	// Now may be nil, which means time.Now. Ages of sessions use its monotonic
 	// reading, so that a clock that is set changes none of them.
 	Now func() time.Time
+	// Trail tells how the audit trail is, nil when none is kept; it may be nil itself.
+	Trail func() *Trail
 }
 
 // Metrics counts events. It implements the broker's Observer and is safe for
@@ -92,6 +94,9 @@ func New(c Config) *Metrics {
 		buildInfo(c), sessionCollector{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	if c.Trail != nil {
+		m.registry.MustRegister(trailCollector{c.Trail})
+	}
 	return m
 }
 

@@ -65,15 +65,17 @@ func summarize(ctx context.Context, out io.Writer, l *loaded, asJSON bool) error
 	sum := l.policy.Summary(ctx, time.Now())
 	if asJSON {
 		return writeJSON(out, struct {
-			Version int    `json:"version"`
-			File    string `json:"file"`
+			Version int          `json:"version"`
+			File    string       `json:"file"`
+			Audit   auditSummary `json:"audit"`
 			sources.Summary
-		}{1, l.path, sum})
+		}{1, l.path, l.auditSummary(), sum})
 	}
 	fmt.Fprintf(out, "%s is valid\n", l.path)
 	for _, w := range sum.Warnings {
 		fmt.Fprintf(out, "warning: %s\n", w)
 	}
+	printAudit(out, l.auditSummary())
 	for _, s := range sum.Sources {
 		printSource(out, s)
 	}

@@ -50,6 +50,7 @@ func loadWith(path string, drafts map[string][]byte) (*loaded, error) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+	l.rootAudit(dir)
 	own := l.check()
 	l.policy, err = sources.New(l.Config, sources.Options{Dir: dir})
 	if err := errors.Join(own, l.readCertificate(), err); err != nil {

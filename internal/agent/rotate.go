@@ -17,6 +17,9 @@ func (a *agent) rotate(step string) (rotation, error) {
 	r := a.rotation()
 	if a.hosts.current() != before {
 		a.front.RenewLeaf()
+		if err := a.seal.Certify(a.hosts.current(), time.Now()); err != nil {
+			a.log.Error("the seal key is certified by the old host key until the next start", "err", err)
+		}
 	}
 	a.log.Info("the host key's rotation", "step", step, "hostKey", r.HostKey.Thumbprint, "announced", r.Next != nil)
 	return r, nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 
 	"shellagent/internal/door"
 	"shellagent/internal/listen"
@@ -152,10 +151,14 @@ func (a *agent) obey(next *loaded) (ended int, err error) {
 			return 0, err
 		}
 	}
+	if err := a.audit.apply(&next.Audit); err != nil {
+		return 0, err
+	}
+	a.tellLostKeys(a.broker.Policy(), next.policy)
 	a.metrics.Configure(next.policy.Sources(), next.policy.Subjects())
 	return a.broker.SetPolicy(context.Background(), next.policy), nil
 }
 
 func (a *agent) reloadEnded(err error) {
-	a.metrics.Observe(shell.Event{Kind: shell.EventReloaded, Time: time.Now(), Err: err})
+	a.observe(shell.Event{Kind: shell.EventReloaded, Err: err})
 }

@@ -22,6 +22,7 @@ import (
 	"shellagent/internal/version"
 	"shellagent/jwtauth"
 	"shellagent/metrics"
+	"shellagent/seal"
 	"shellagent/shell"
 	"shellagent/shell/process"
 )
@@ -59,6 +60,8 @@ type agent struct {
 	broker  *broker.Broker
 	front   *broker.Front
 	metrics *metrics.Metrics
+	seal    *seal.Key // of the trail and of recordings
+	audit   *auditing // nil for none
 	system  *process.Host
 	ready   <-chan struct{} // closed when the front first serves
 }
@@ -95,10 +98,14 @@ func (a *agent) serve(ctx context.Context, earlier *takeover, portFile string) e
 		return err
 	}
 	defer a.system.Close()
+	defer a.closeTrail()
 	if earlier != nil {
 		if err := a.resume(earlier); err != nil {
 			return fmt.Errorf("take over the sessions of the agent before: %w", err)
 		}
+	}
+	if earlier == nil {
+		a.observe(shell.Event{Kind: shell.EventStarted})
 	}
 	return a.run(ctx, portFile)
 }
@@ -173,7 +180,7 @@ func (a *agent) assemble() error {
 	if made {
 		a.log.Info("made the host key", "file", hostKeyFile, "dir", l.StateDir)
 	}
-	a.metrics = metrics.New(metrics.Config{Version: version.Version, Commit: version.Commit})
+	a.metrics = metrics.New(metrics.Config{Version: version.Version, Commit: version.Commit, Trail: a.trailMetrics})
 	a.metrics.Configure(l.policy.Sources(), l.policy.Subjects())
 	if a.system, err = process.NewHost(process.HostConfig{StateDir: l.StateDir, Log: a.log}); err != nil {
 		return err
@@ -182,10 +189,16 @@ func (a *agent) assemble() error {
 		a.log.Warn("a session's processes are not limited: one of them can take what all have", "reason", err,
 			"remedy", "run the agent in a systemd unit with Delegate=yes, under cgroup v2")
 	}
+	if a.seal, err = seal.Load(l.StateDir, hosts.current(), time.Now()); err != nil {
+		return err
+	}
+	if err := a.openTrail(); err != nil {
+		return err
+	}
 	server := a.listeners[0].Addr().(*net.TCPAddr).AddrPort()
 	a.broker, err = broker.New(broker.Config{
 		HostKey: hosts.current(), Guard: a.guard, Registry: shell.NewRegistry(0), Policy: l.policy,
-		Start: a.starter(server), Host: hostName(), Confirm: a.confirmed, Observer: broker.Observers{a.metrics}, Log: a.log,
+		Start: a.starter(server), Host: hostName(), Confirm: a.confirmed, Observer: a.observers(), Admission: a.admit, Log: a.log,
 	})
 	if err != nil {
 		return err
@@ -216,7 +229,7 @@ func (a *agent) assembleFront() error {
 		},
 		Lost: a.broker.AwaitClients,
 		Started: func(before uint64) {
-			a.metrics.Observe(shell.Event{Kind: shell.EventFrontStarted, Time: time.Now(), Count: before})
+			a.observe(shell.Event{Kind: shell.EventFrontStarted, Count: before})
 		},
 		Refused: a.broker.RefusedByFront, Certificate: l.certificate,
 	}

@@ -27,6 +27,8 @@ type settings struct {
 	StateDir string          `json:"stateDir"`
 	Metrics  metricsSettings `json:"metrics"`
 	Log      logSettings     `json:"log"`
+	// Audit is the trail of who did what.
+	Audit auditSettings `json:"audit"`
 	// ReloadOnChange reads the files again when one changes; nil means true. With
 	// false it takes a signal or an operator, who may want a trial.
 	ReloadOnChange *bool `json:"reloadOnChange"`
@@ -119,7 +121,8 @@ func (l *loaded) check() error {
 	default:
 		bad("/log/level", "%q is not a log level: debug, info, warn or error", l.Log.Level)
 	}
-	return errors.Join(errs...)
+	sinks := l.checkAudit(bad)
+	return errors.Join(append(errs, sinks)...)
 }
 
 // settingError is a mistake at a place of the configuration.
@@ -150,5 +153,8 @@ func (l *loaded) needRestart(next *loaded) []string {
 	differ("stateDir", l.StateDir != next.StateDir)
 	differ("metrics", l.Metrics != next.Metrics)
 	differ("log", l.Log != next.Log)
+	differ("audit", l.keepsTrail() != next.keepsTrail())
+	differ("audit.dir", l.Audit.Dir != next.Audit.Dir)
+	differ("audit.maxBytes", l.Audit.MaxBytes != next.Audit.MaxBytes)
 	return names
 }

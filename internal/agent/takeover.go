@@ -120,7 +120,7 @@ func (a *agent) resume(t *takeover) error {
 		return err
 	}
 	ended := a.broker.SetPolicy(context.Background(), a.config.policy)
-	a.metrics.Observe(shell.Event{Kind: shell.EventUpgraded, Time: time.Now(), Count: a.upgrades})
+	a.observe(shell.Event{Kind: shell.EventUpgraded, Count: a.upgrades})
 	a.log.Info("took over from the agent before", "version", version.String(), "before", t.Agent,
 		"sessions", t.Sessions, "ended", ended, "after", (monotonic() - time.Duration(t.Began)).Round(time.Millisecond))
 	return nil

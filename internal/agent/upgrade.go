@@ -35,7 +35,7 @@ func (a *agent) upgradeIfReplaced(ctx context.Context, trial time.Duration) *rep
 	}
 	a.log.Info("the agent's program was replaced: trying the new one", "program", a.program.path)
 	err := a.upgrade(ctx, info)
-	a.metrics.Observe(shell.Event{Kind: shell.EventUpgraded, Time: time.Now(), Err: err})
+	a.observe(shell.Event{Kind: shell.EventUpgraded, Err: err})
 	a.log.Error("the new program does not take over: the agent goes on as it is", "program", a.program.path, "err", err)
 	return a.notNow(info, err)
 }
@@ -93,6 +93,10 @@ func (a *agent) handOver(ctx context.Context, next successor, began time.Duratio
 	}
 	a.log.Info("the new program takes over", "version", next.version)
 	fd := numberOf(state)
+	if err := a.audit.suspend(ctx); err != nil {
+		return err
+	}
+	defer a.audit.resume()
 	return execute(next.path, append(descriptors, fd), stateVariable+"="+strconv.Itoa(fd))
 }
 
