@@ -82,7 +82,7 @@ func (l *logging) run(ctx context.Context, cmd *cobra.Command) error {
 	}}
 	if err := t.read(); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: there is no audit trail; the agent keeps one when \"audit\" is configured", l.dir)
+			return fmt.Errorf("%s: there is no audit trail; an agent keeps one when it is root or \"audit\" says so", l.dir)
 		}
 		return err
 	}
