@@ -74,9 +74,16 @@ func (s *journaldSender) passFile(b []byte) error {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
 		return err
 	}
-	// A connected socket needs no address here.
-	_, _, err = s.conn.WriteMsgUnix(nil, unix.UnixRights(fd), nil)
-	return err
+	raw, err := s.conn.SyscallConn() // package net sends no descriptors over a connected one
+	if err != nil {
+		return err
+	}
+	var sent error
+	err = raw.Write(func(socket uintptr) bool {
+		sent = unix.Sendmsg(int(socket), nil, unix.UnixRights(fd), nil, unix.MSG_NOSIGNAL)
+		return !errors.Is(sent, unix.EAGAIN)
+	})
+	return errors.Join(err, sent)
 }
 
 func (s *journaldSender) close() {
