@@ -37,6 +37,9 @@ const (
 	CommandRun       Kind = "command.run"
 	LimitReached     Kind = "limit.reached"
 	RecordingFailed  Kind = "recording.failed"
+
+	// RecordingComplete comes after the session's end.
+	RecordingComplete Kind = "recording.complete"
 )
 
 // Event is one fact. Fields that a kind does not have are left out of its line.

@@ -26,6 +26,7 @@ func factsOf(e *shell.Event) []*Event {
 	}
 	if d := e.Detail; d != nil {
 		f.Command, f.Argv, f.Terminal, f.Reason = d.Command, d.Argv, d.Terminal, d.Why
+		f.Operation, f.Labels, f.Recording, f.Sealed = d.Operation, d.Labels, d.Recording, d.Sealed
 	}
 	return complete(f, e)
 }
@@ -45,6 +46,9 @@ var kinds = map[shell.EventKind]Kind{
 	shell.EventKeyRevoked:   KeyRevoked,
 	shell.EventStarted:      AgentStarted,
 	shell.EventStopped:      AgentStopped,
+
+	shell.EventRecorded:        RecordingComplete,
+	shell.EventRecordingFailed: RecordingFailed,
 }
 
 // complete adds what only this kind has.

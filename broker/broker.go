@@ -39,6 +39,10 @@ type Config struct {
 	// Policy is the first policy in force; see [Broker.SetPolicy].
 	Policy *sources.Policy
 	Start  StartFunc
+	// Record begins the recording of a session whose grant asks for one; nil when
+	// nothing is recorded. Its error is for the log, unless it is a
+	// *[shell.Denied].
+	Record RecordFunc
 	// Host names this host in messages to the client.
 	Host string
 	// Confirm is told that somebody came in who confirms a reload, and says
@@ -61,6 +65,7 @@ type Broker struct {
 	guard    *jwtauth.Guard
 	sessions *shell.Registry
 	start    StartFunc
+	records  RecordFunc
 	hostname string
 	confirms func(Confirmation) error
 	admits   func() error
@@ -113,7 +118,7 @@ func New(c Config) (*Broker, error) {
 		return nil, errors.New("broker: host key, guard, registry, policy and start are required")
 	}
 	b := &Broker{
-		guard: c.Guard, sessions: c.Registry, start: c.Start,
+		guard: c.Guard, sessions: c.Registry, start: c.Start, records: c.Record,
 		hostname: c.Host, confirms: c.Confirm, admits: c.Admission, observer: c.Observer, log: c.Log, now: c.Now,
 		turns:   NewTurns(runtime.GOMAXPROCS(0)+1, 1),
 		clients: make(map[string]*client), lives: make(map[string]*live),

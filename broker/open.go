@@ -76,23 +76,34 @@ func (b *Broker) decideAndStart(ctx context.Context, call *shell.Call, who *call
 				return nil, &shell.Denied{Reason: shell.ReasonUnavailable, Err: err, Public: "the agent cannot write down who does what, and lets nobody do it: its audit trail has no room"}
 			}
 		}
+		recording, err := b.record(kid, grant, ask.Open, call.Remote)
+		if err != nil {
+			return nil, denial(shell.ReasonRecording, err)
+		}
 		// The session outlives the connection that asked for it.
 		p, err := b.start(context.WithoutCancel(ctx), grant, ask.Open, call.Remote)
 		if err != nil {
-			var denied *shell.Denied
-			if errors.As(err, &denied) {
-				return nil, err
-			}
-			return nil, shell.Deny(shell.ReasonStart, err)
+			recording.Discard()
+			return nil, denial(shell.ReasonStart, err)
 		}
 		s := shell.NewSession(shell.SessionConfig{
 			ID: kid, Grant: grant, Request: ask.Open, Remote: call.Remote.Addr(),
 			SessionKey: kid, OpenHash: opening.Hash, OnEvent: b.sessionEvent, Now: b.now,
-			OnGone: func() { b.forget(kid) },
+			OnGone: func() { b.forget(kid) }, Tap: recording.Tap(),
 		}, p)
+		recording.Follow(s)
 		b.admit(s, ask, who.policy, holder)
 		return s, nil
 	})
+}
+
+// denial is an error that is a *[shell.Denied]: itself, or for the reason.
+func denial(reason shell.Reason, err error) error {
+	var denied *shell.Denied
+	if errors.As(err, &denied) {
+		return err
+	}
+	return shell.Deny(reason, err)
 }
 
 // openHash tells a repeated open from another one with the same session key.
@@ -145,7 +156,7 @@ func (b *Broker) opened(s *shell.Session, call *shell.Call, began time.Time) {
 	b.logger(s).Info("session opened", "user", g.Credential.User, "argv", g.Argv, "remote", call.Remote, "label", g.Label, "took", took)
 	e := sessionFact(shell.EventOpened, s)
 	e.Remote, e.Duration = call.Remote.Addr(), took
-	e.Detail = &shell.Detail{Command: commandOf(s.Request()), Argv: g.Argv, Terminal: s.Request().Terminal != nil}
+	e.Detail = &shell.Detail{Command: commandOf(s.Request()), Argv: g.Argv, Terminal: s.Request().Terminal != nil, Operation: g.Operation, Labels: g.Labels}
 	b.observe(e)
 }
 

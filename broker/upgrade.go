@@ -148,17 +148,17 @@ func (s *SessionState) Check() error {
 // Restore goes on with a session that an older image of the agent froze since
 // ago; p is its program, suspended, and nil when it has finished. Policy has to
 // be asked again afterwards: [Broker.SetPolicy]. The error leaves p untouched.
-func (b *Broker) Restore(s SessionState, p shell.Program, since time.Duration) error {
+func (b *Broker) Restore(s SessionState, p shell.Program, since time.Duration) (*shell.Session, error) {
 	id := s.Session.Opening.ID
 	r, err := s.read()
 	if err != nil {
-		return fmt.Errorf("state of session %s: %w", id, err)
+		return nil, fmt.Errorf("state of session %s: %w", id, err)
 	}
 	session, err := shell.RestoreSession(shell.SessionConfig{
 		OnEvent: b.sessionEvent, Now: b.now, OnGone: func() { b.forget(id) },
 	}, s.Session, p, since)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b.know(session, &s, r)
 	select {
@@ -167,14 +167,14 @@ func (b *Broker) Restore(s SessionState, p shell.Program, since time.Duration) e
 	default:
 	}
 	if err := b.sessions.Adopt(s.Session.Opening, session); err != nil {
-		return err
+		return nil, err
 	}
 	if !s.Session.Ended {
 		e := sessionFact(shell.EventContinued, session)
 		e.Remote, e.Duration = session.Remote(), time.Since(session.Started())
 		b.observe(e)
 	}
-	return nil
+	return session, nil
 }
 
 // know makes a restored session known to requests and to policy.

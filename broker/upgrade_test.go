@@ -165,7 +165,8 @@ func (u *upgraded) next(t *testing.T, p *sources.Policy) *upgraded {
 		if err := arrived.Check(); err != nil {
 			return err
 		}
-		return after.Restore(arrived, newSilent(), time.Second)
+		_, err = after.Restore(arrived, newSilent(), time.Second)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -268,7 +269,7 @@ func TestRestoreRefuses(t *testing.T) {
 	} {
 		bad := good
 		spoil(&bad)
-		if bad.Check() == nil || after.Restore(bad, newSilent(), 0) == nil {
+		if _, err := after.Restore(bad, newSilent(), 0); bad.Check() == nil || err == nil {
 			t.Errorf("%s: restored", name)
 		}
 	}

@@ -250,7 +250,8 @@ var attacks = map[shell.Reason]map[string]attack{
 		}
 		return last
 	}},
-	shell.ReasonStart: {"no directory to start in": opened("lost", alice, `{"argv":["true"]}`)},
+	shell.ReasonRecording: {"a folder that is a file": opened("unrecorded", alice, `{"argv":["true"]}`)},
+	shell.ReasonStart:     {"no directory to start in": opened("lost", alice, `{"argv":["true"]}`)},
 
 	shell.ReasonRoute: {
 		"nothing there": listAt("GET", "/v1/nothing"),

@@ -88,19 +88,20 @@ func newVictim(t *testing.T) *victim {
 		}
 		as := func(user string) object { return object{"shell": "/bin/bash", "exec": object{"user": user}} }
 		c["sources"] = object{
-			"debug":   source(nil),
-			"bobs":    source(object{"verifyKeys": []string{line(&a.bob)}}),
-			"ruled":   source(object{"jwtRule": `source == "another"`}),
-			"vouched": source(object{"verifyCommands": []any{object{"command": []string{"/bin/false"}, "user": "nobody"}}}),
-			"listed":  source(object{"commands": []string{"true"}}),
-			"one":     source(object{"maxSessions": 1}),
-			"lost":    source(object{"exec": object{"user": "operator", "workDir": "/nonexistent/dir"}}),
-			"menu":    source(object{"shell": "/usr/bin/less"}),
-			"gone":    source(object{"shell": "/nonexistent/shell"}),
-			"nobody":  as("$subject"),
-			"locked":  as(lockedUser),
-			"expired": as(expiredUser),
-			"away":    as(awayUser),
+			"debug":      source(nil),
+			"bobs":       source(object{"verifyKeys": []string{line(&a.bob)}}),
+			"ruled":      source(object{"jwtRule": `source == "another"`}),
+			"vouched":    source(object{"verifyCommands": []any{object{"command": []string{"/bin/false"}, "user": "nobody"}}}),
+			"listed":     source(object{"commands": []string{"true"}}),
+			"one":        source(object{"maxSessions": 1}),
+			"unrecorded": source(object{"record": object{"dir": "/dev/null/recordings"}}),
+			"lost":       source(object{"exec": object{"user": "operator", "workDir": "/nonexistent/dir"}}),
+			"menu":       source(object{"shell": "/usr/bin/less"}),
+			"gone":       source(object{"shell": "/nonexistent/shell"}),
+			"nobody":     as("$subject"),
+			"locked":     as(lockedUser),
+			"expired":    as(expiredUser),
+			"away":       as(awayUser),
 		}
 	})
 	h.startWith(withoutAnswers(t, h))

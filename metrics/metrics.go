@@ -42,6 +42,7 @@ type Metrics struct {
 	frontRestarts  prometheus.Counter
 	upgrades       prometheus.Counter
 	upgradesFailed prometheus.Counter
+	recording      recordingMetrics
 
 	// mu guards what follows; hot paths take it for reading only.
 	mu       sync.RWMutex
@@ -69,6 +70,7 @@ func New(c Config) *Metrics {
 		frontRestarts:  counter("front_restarts_total", "Restarts of the front process."),
 		upgrades:       counter("upgrades_total", "How often the agent was replaced in place."),
 		upgradesFailed: counter("upgrade_failures_total", "Upgrades in place that were refused: the agent goes on as it was."),
+		recording:      newRecordingMetrics(),
 		series:         make(map[pair]*series),
 		placed:         make(map[string]bool),
 		live:           make(map[string]*session),
@@ -91,6 +93,7 @@ func New(c Config) *Metrics {
 	m.registry.MustRegister(
 		m.openSeconds, m.stdinSeconds, m.sessionSeconds, refusals,
 		m.reloadOK, m.reloadTime, m.reloadFailures, m.frontRestarts, m.upgrades, m.upgradesFailed,
+		m.recording.live, m.recording.bytes, m.recording.segments, m.recording.failures,
 		buildInfo(c), sessionCollector{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -134,6 +137,8 @@ func (m *Metrics) Observe(e shell.Event) {
 		}
 	case shell.EventContinued:
 		m.goOn(e)
+	default:
+		m.recording.observe(e)
 	}
 }
 

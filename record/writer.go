@@ -3,7 +3,6 @@ package record
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -38,6 +37,8 @@ type Options struct {
 	Term       string
 	// Recipients encrypt every segment by itself; without any none is encrypted.
 	Recipients []age.Recipient
+	// Wrote, unless nil, is told the size of everything written to the file.
+	Wrote func(bytes int)
 }
 
 // Writer writes one recording. It is for one goroutine at a time. After an error
@@ -47,7 +48,9 @@ type Writer struct {
 	file       *os.File
 	sealer     Sealer
 	recipients []age.Recipient
+	wrote      func(int)
 	link       seal.Link
+	size       int64
 	err        error
 
 	lines  []byte    // of the open segment
@@ -82,8 +85,8 @@ func Create(path string, h Header, s Sealer, o Options) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recording: %w", err)
 	}
-	w := &Writer{file: f, sealer: s, recipients: o.Recipients, link: seal.Start(seal.Recording, header)}
-	if _, err := f.Write(appendSkippable(nil, magicHeader, header)); err != nil {
+	w := &Writer{file: f, sealer: s, recipients: o.Recipients, wrote: o.Wrote, link: seal.Start(seal.Recording, header)}
+	if err := w.write(appendSkippable(nil, magicHeader, header)); err != nil {
 		return nil, errors.Join(fmt.Errorf("recording: %w", err), f.Close(), os.Remove(path))
 	}
 	// At once, so that there is a cast to play however soon it ends.
@@ -203,10 +206,7 @@ func (w *Writer) closeSegment(final bool) error {
 	link := w.link.Next(h.record(frame))
 	copy(h.signature[:], w.sealer.Sign(seal.Recording, link))
 	b := append(appendSkippable(nil, magicHead, h.append(nil)), frame...)
-	if n, err := w.file.Write(b); err != nil {
-		if n > 0 {
-			w.cutBack(n)
-		}
+	if err := w.write(b); err != nil {
 		w.fail(err)
 		return w.err
 	}
@@ -219,11 +219,18 @@ func (w *Writer) closeSegment(final bool) error {
 	return nil
 }
 
-// cutBack removes the part of a segment that a full disk still took.
-func (w *Writer) cutBack(n int) {
-	if end, err := w.file.Seek(0, io.SeekEnd); err == nil {
-		_ = w.file.Truncate(end - int64(n))
+// write writes all of b, or nothing: the part that a full disk still took is
+// removed again.
+func (w *Writer) write(b []byte) error {
+	if _, err := w.file.Write(b); err != nil {
+		_ = w.file.Truncate(w.size)
+		return err
 	}
+	w.size += int64(len(b))
+	if w.wrote != nil {
+		w.wrote(len(b))
+	}
+	return nil
 }
 
 var (

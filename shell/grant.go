@@ -53,4 +53,25 @@ type Grant struct {
 	Limits Limits
 	// Cover is [CoverOffered], [CoverRequired], or "" for no keystroke cover.
 	Cover string
+
+	// Record is how the session is recorded, nil for not at all.
+	Record *Record
+	// Operation is the one that the session is a part of, as the key's holder
+	// says; "" means the session's id. Labels go with it.
+	Operation string
+	Labels    map[string]string
+}
+
+// Record is how a session is recorded. Nobody changes it.
+type Record struct {
+	// Required: a session that cannot be recorded does not go on.
+	Required bool
+	// Input: what is typed is recorded, as far as it is shown.
+	Input bool
+	// Recipients are age public keys; without any a recording is not encrypted.
+	Recipients []string
+	// Sample is how many bytes of output are recorded in a second; 0 means all.
+	Sample int64
+	// Dir is an absolute path; "" means the state directory's.
+	Dir string
 }

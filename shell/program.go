@@ -58,3 +58,23 @@ type Suspender interface {
 	Suspend()
 	Unsuspend()
 }
+
+// Echo says what becomes of input that is written now.
+type Echo uint8
+
+// What becomes of input.
+const (
+	// EchoNone: the terminal takes a line and shows none of it, as a question for
+	// a password has it.
+	EchoNone Echo = iota
+	// EchoByTerminal: the terminal shows it.
+	EchoByTerminal
+	// EchoByProgram: the program takes single keys and shows what it likes.
+	EchoByProgram
+)
+
+// Echoer is a [Program] on a terminal that can be asked for its modes. What is
+// typed to another one is never recorded.
+type Echoer interface {
+	Echo() Echo
+}

@@ -67,6 +67,7 @@ const (
 	ReasonRateLimited   Reason = "rate_limited"
 	ReasonStopping      Reason = "stopping"
 	ReasonNoTrial       Reason = "no_trial"
+	ReasonRecording     Reason = "recording"
 	ReasonStart         Reason = "start"
 
 	ReasonRoute           Reason = "route"
@@ -128,6 +129,7 @@ var refusals = []Refusal{
 	{ReasonRateLimited, "rate_limited", 429, "too many refused requests from this address: wait"},
 	{ReasonStopping, "unavailable", 503, "the agent is stopping: try again"},
 	{ReasonNoTrial, "nothing_to_confirm", 409, "no reload waits for a confirmation: it was confirmed, rolled back, or none was asked for"},
+	{ReasonRecording, "recording_failed", 503, "sessions of this source are recorded, and the recording could not be begun; the agent's log says why"},
 	{ReasonStart, "start_failed", 500, "the program could not be started on the host; the agent's log says why"},
 
 	{ReasonRoute, "not_found", 404, "there is nothing at this path"},

@@ -21,12 +21,15 @@ func RestoreSession(cfg SessionConfig, st SessionState, p Program, since time.Du
 	if p == nil && !st.Finished {
 		return nil, fmt.Errorf("state of session %s: its program is missing", st.Opening.ID)
 	}
-	backlog, anchor, err := restoreBacklog(st.Output, st.Ended)
+	backlog, anchor, tap, err := restoreBacklog(st.Output, st.Ended, st.Tap)
 	if err != nil {
 		return nil, fmt.Errorf("state of session %s: its output: %w", st.Opening.ID, err)
 	}
 	s := st.session(cfg, time.Now(), since)
 	s.program, s.backlog, s.anchor = p, backlog, anchor
+	if tap != nil {
+		s.tap = &Tap{options: *st.Tap, cursor: tap, began: s.started, done: make(chan struct{})}
+	}
 	s.begin()
 	s.goOn()
 	return s, nil
@@ -93,32 +96,38 @@ func (in *input) restore(st *InputState) {
 
 var errRecords = errors.New("its records are not those of a backlog")
 
-// restoreBacklog makes a backlog of records, and the cursor that holds what is
-// not acknowledged.
-func restoreBacklog(st OutputState, ended bool) (*Backlog, *Cursor, error) {
+// restoreBacklog makes a backlog of records, the cursor that holds what is not
+// acknowledged, and the one of who reads along, if somebody does.
+func restoreBacklog(st OutputState, ended bool, tap *TapOptions) (*Backlog, *Cursor, *Cursor, error) {
 	b := NewBacklog(st.Limit)
 	b.end, b.floor = st.Start, st.Start
 	anchor, err := b.Cursor(Holding, st.Start)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for _, records := range st.Records {
 		for len(records) > 0 {
 			if len(records) < recordHeader || b.sealed {
-				return nil, nil, errRecords
+				return nil, nil, nil, errRecords
 			}
 			t, n := FrameType(records[0]), int(records[1])<<16|int(records[2])<<8|int(records[3])
 			records = records[recordHeader:]
 			if n > len(records) || !b.put(t, records[:n]) {
-				return nil, nil, errRecords
+				return nil, nil, nil, errRecords
 			}
 			records = records[n:]
 		}
 	}
 	if b.sealed != ended || b.end < st.Start {
-		return nil, nil, errRecords
+		return nil, nil, nil, errRecords
 	}
-	return b, anchor, anchor.Ack(st.Acked)
+	var along *Cursor
+	if tap != nil {
+		if along, err = b.Cursor(tap.kind(), tap.From); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	return b, anchor, along, anchor.Ack(st.Acked)
 }
 
 // put appends a record whatever the limit says.

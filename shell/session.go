@@ -33,6 +33,9 @@ type SessionConfig struct {
 	// OnGone is called once, when [Session.Gone] is closed, or is nil: a
 	// goroutine that waits for that need not exist. It must not block.
 	OnGone func()
+	// Tap, unless nil, is read by whoever keeps what the session shows; see
+	// [Session.Tap].
+	Tap *TapOptions
 	// Now is the wall clock of events and summaries, nil for time.Now. Limits
 	// go by the monotonic clock.
 	Now func() time.Time
@@ -55,6 +58,7 @@ type Session struct {
 	program    Program
 	backlog    *Backlog
 	anchor     *Cursor // what the client has acknowledged
+	tap        *Tap    // nil without; never changed
 	started    time.Time
 	lastOutput atomic.Int64 // nanoseconds after started
 	live       atomic.Bool  // until the exit is appended
@@ -101,6 +105,7 @@ type Session struct {
 type effects struct {
 	events  []Event
 	hangUp  bool
+	cut     bool
 	drop    bool
 	changed bool   // for the registry: attached or running is not what it was
 	unclaim string // a key that is the session's no longer
@@ -131,6 +136,9 @@ func NewSession(cfg SessionConfig, p Program) *Session {
 		s.backlog.widest = WideBacklog
 	}
 	s.anchor, _ = s.backlog.Cursor(Holding, 0)
+	if cfg.Tap != nil {
+		s.tap, _ = newTap(s.backlog, *cfg.Tap, now) // of an empty backlog
+	}
 	s.live.Store(true)
 	s.skipWarnings()
 	go s.run(s.readOutputs())
@@ -169,7 +177,7 @@ func (s *Session) unlock() {
 
 // none says that there is nothing to do.
 func (e *effects) none() bool {
-	return len(e.events) == 0 && !e.hangUp && !e.drop && !e.changed && e.unclaim == "" && e.ended == nil
+	return len(e.events) == 0 && !e.hangUp && !e.cut && !e.drop && !e.changed && e.unclaim == "" && e.ended == nil
 }
 
 // tell does what changes made necessary, without the lock.
@@ -182,6 +190,9 @@ func (s *Session) tell(after effects, owner *Registry) {
 	}
 	if after.hangUp {
 		s.program.HangUp(s.cfg.Grace)
+	}
+	if after.cut {
+		s.program.HangUp(cutGrace)
 	}
 	if after.drop {
 		close(s.gone)

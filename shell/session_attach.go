@@ -231,6 +231,20 @@ func (s *Session) HangUp(reason string) {
 	s.hangUp(reason)
 }
 
+// cutGrace is what a program has between HUP and KILL when its session is cut.
+const cutGrace = 250 * time.Millisecond
+
+// Cut is [Session.HangUp] for a session that may not go on for as long as its
+// program would like: KILL follows after 250 ms, also when it was hung up before.
+func (s *Session) Cut(reason string) {
+	s.mu.Lock()
+	defer s.unlock()
+	if !s.ended {
+		s.hangUp(reason)
+		s.after.cut = true
+	}
+}
+
 func (s *Session) hangUp(reason string) {
 	if s.ended || s.isHungUp() {
 		return

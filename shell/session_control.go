@@ -62,7 +62,11 @@ func (s *Session) resize(size Winsize) error {
 	s.mu.Lock()
 	size = s.size
 	s.mu.Unlock()
-	return s.program.Resize(size)
+	err := s.program.Resize(size)
+	if err == nil {
+		s.tap.resized(size, s.hung)
+	}
+	return err
 }
 
 // signal sends a signal when it is its turn.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"shellagent/internal/failpoint"
@@ -150,7 +151,10 @@ func (s *Session) feedMore() {
 // feedInput writes what is queued to the program and ends.
 func (s *Session) feedInput() {
 	defer s.working.Done()
-	w := s.program.Stdin()
+	w, to := s.program.Stdin(), io.Writer(nil)
+	if to = w; s.tap.wants() {
+		to = tappedWriter{session: s, to: w}
+	}
 	s.mu.Lock()
 	defer s.unlock()
 	in := &s.input
@@ -158,7 +162,7 @@ func (s *Session) feedInput() {
 		if p := in.front(); len(p) > 0 {
 			s.mu.Unlock()
 			failpoint.Hit(failpoint.InputQueued, "")
-			n, err := w.Write(p)
+			n, err := to.Write(p)
 			failpoint.Hit(failpoint.InputWritten, "")
 			s.mu.Lock()
 			if in.pop(n); errors.Is(err, ErrSuspended) {

@@ -38,6 +38,8 @@ type SessionState struct {
 	Control uint64      `json:"control"` // sequence number of the last control request
 	Input   InputState  `json:"input"`
 	Output  OutputState `json:"output"`
+	// Tap is who reads along; nil when nobody does.
+	Tap *TapOptions `json:"tap,omitempty"`
 
 	HungUp   bool   `json:"hungUp"`
 	Reason   string `json:"reason"`
@@ -73,7 +75,7 @@ func (st *SessionState) Check() error {
 	if err := st.check(); err != nil {
 		return err
 	}
-	_, _, err := restoreBacklog(st.Output, st.Ended)
+	_, _, _, err := restoreBacklog(st.Output, st.Ended, st.Tap)
 	return err
 }
 
@@ -119,7 +121,7 @@ func (s *Session) state(o Opening) SessionState {
 		Age: ago(s.started), Detached: ago(s.detachedAt), Heard: ago(s.lastHeard), Typed: ago(s.lastInput),
 		Shown: max(time.Duration(s.lastOutput.Load()), 0), Attached: s.stream != nil, Awaited: s.awaited,
 		Warned: s.warned, Notices: s.notices, Control: s.seq,
-		Input: s.input.state(), Output: s.backlog.state(s.anchor),
+		Input: s.input.state(), Output: s.backlog.state(s.anchor), Tap: s.tap.state(),
 		HungUp: s.isHungUp(), Reason: s.reason, Exit: s.exit, Ended: s.ended, Finished: s.finished,
 	}
 	if s.ended {

@@ -376,7 +376,7 @@ func TestBacklogCrosses(t *testing.T) {
 			t.Fatal(err)
 		}
 		st := b.state(anchor)
-		restored, held, err := restoreBacklog(st, false)
+		restored, held, _, err := restoreBacklog(st, false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

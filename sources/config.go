@@ -51,6 +51,14 @@ type Source struct {
 	// nil means [DefaultAcceptEnv].
 	AcceptEnv []string `json:"acceptEnv"`
 
+	// Record is whether and how sessions are recorded; a change holds for those
+	// that begin.
+	Record Record `json:"record"`
+	// Labels go with every session into its recording. LabelClaims are claims of
+	// the token that do as well, under their own names.
+	Labels      map[string]string `json:"labels"`
+	LabelClaims []string          `json:"labelClaims"`
+
 	// MaxSessions bounds live sessions; nil means 128.
 	MaxSessions *int `json:"maxSessions"`
 	// MaxProcesses bounds the processes and threads of a session, where the host

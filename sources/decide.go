@@ -249,6 +249,7 @@ func (d *decision) askEnvironment(context.Context) (string, *shell.Denied) {
 	}
 	g.Source, g.Subject, g.Key, g.Limits = s.name, d.subject, d.request.Key.Thumbprint(), s.limits
 	g.Cover = s.cover
+	d.label()
 	if len(dropped) > 0 {
 		return d.say("starts in %s; not accepted from the client: %s", g.Dir, strings.Join(dropped, " ")), nil
 	}

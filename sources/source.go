@@ -37,6 +37,10 @@ type source struct {
 	rules    []*rule
 	limits   shell.Limits
 	cover    string // as [shell.Grant] has it
+
+	record      *shell.Record // nil: not recorded
+	labels      map[string]string
+	labelClaims []string
 }
 
 // nameForm is what needs no escaping in a path, so that no proxy rewrites it.
@@ -86,6 +90,8 @@ func (b *builder) source(name string, global []named, rules []*rule, commands []
 		b.bad(at("acceptEnv", strconv.Itoa(i)), checkAcceptPattern(p))
 	}
 	b.limits(s, c, at)
+	b.record(s, c.Record, at)
+	b.labels(s, c, at)
 	if len(s.ring) == 0 && len(s.vouchers) == 0 {
 		b.warn(fmt.Sprintf("source %q lets nobody in: no key and no verifyCommand opens it", name))
 	}

@@ -2,6 +2,7 @@ package sources
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -30,7 +31,11 @@ type SourceSummary struct {
 	// VerifyCommands may let in who is not in Keys.
 	VerifyCommands [][]string   `json:"verifyCommands,omitempty"`
 	Limits         LimitSummary `json:"limits"`
-	Keys           []KeySummary `json:"keys"`
+	// Record is nil when sessions are not recorded.
+	Record      *RecordSummary    `json:"record,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	LabelClaims []string          `json:"labelClaims,omitempty"`
+	Keys        []KeySummary      `json:"keys"`
 }
 
 // LimitSummary is [shell.Limits] as a configuration writes it; a time span that
@@ -86,6 +91,7 @@ func (p *Policy) summarize(ctx context.Context, s *source, now time.Time) Source
 	sum := SourceSummary{
 		Name: s.name, User: s.user, Group: s.group, Limits: summarizeLimits(s.limits), Keys: []KeySummary{},
 		Shell: s.shell.words(), ForceCommand: s.force.words(), AcceptEnv: slices.Clone(s.acceptEnv),
+		Record: summarizeRecord(s.record), Labels: maps.Clone(s.labels), LabelClaims: slices.Clone(s.labelClaims),
 	}
 	if sum.User == "" {
 		sum.User = p.self.Name

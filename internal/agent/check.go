@@ -98,6 +98,9 @@ func printSource(out io.Writer, s sources.SourceSummary) {
 		fmt.Fprintf(out, "  asks about other keys: %s\n", strings.Join(c, " "))
 	}
 	fmt.Fprintf(out, "  at most %d sessions, each of %s\n", s.Limits.MaxSessions, processesText(s.Limits.MaxProcesses))
+	if s.Record != nil {
+		fmt.Fprintf(out, "  recorded: %s\n", recordText(s.Record))
+	}
 	if len(s.Keys) == 0 && len(s.VerifyCommands) == 0 {
 		fmt.Fprintln(out, "  nobody: no key may open it (add verifyKeys)")
 	}
@@ -110,6 +113,27 @@ func printSource(out io.Writer, s sources.SourceSummary) {
 		fmt.Fprintf(table, "  %s\t%s\t%s\n", k.Thumbprint, who, keyText(k))
 	}
 	table.Flush()
+}
+
+// recordText says what is kept of a session and what happens when it cannot be.
+func recordText(r *sources.RecordSummary) string {
+	parts := []string{"always"}
+	if !r.Required {
+		parts[0] = "where it is possible"
+	}
+	if r.Input {
+		parts = append(parts, "with what is typed")
+	}
+	if n := len(r.Recipients); n > 0 {
+		parts = append(parts, fmt.Sprintf("encrypted to %d recipients", n))
+	}
+	if r.Sample > 0 {
+		parts = append(parts, fmt.Sprintf("at most %d bytes of output a second", r.Sample))
+	}
+	if r.Dir != "" {
+		parts = append(parts, "in "+r.Dir)
+	}
+	return strings.Join(parts, ", ")
 }
 
 func shellText(words []string) string {

@@ -96,6 +96,7 @@ func (a *agent) stop(ctx context.Context) {
 	if err := a.broker.Stop(ctx); err != nil {
 		a.log.Warn("sessions did not end in time", "err", err)
 	}
+	a.recordings.wait(backgroundOf(ctx))
 }
 
 // reload is a reload that a signal or a file asked for.

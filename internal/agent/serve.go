@@ -55,15 +55,16 @@ type agent struct {
 	scrapes   *net.TCPListener // for metrics; nil without
 	guard     *jwtauth.Guard
 
-	inForce *inForce
-	hosts   *hostKeys
-	broker  *broker.Broker
-	front   *broker.Front
-	metrics *metrics.Metrics
-	seal    *seal.Key // of the trail and of recordings
-	audit   *auditing // nil for none
-	system  *process.Host
-	ready   <-chan struct{} // closed when the front first serves
+	inForce    *inForce
+	hosts      *hostKeys
+	broker     *broker.Broker
+	front      *broker.Front
+	metrics    *metrics.Metrics
+	seal       *seal.Key // of the trail and of recordings
+	audit      *auditing // nil for none
+	recordings *recordings
+	system     *process.Host
+	ready      <-chan struct{} // closed when the front first serves
 }
 
 // serve runs the agent until ctx is done, from where an earlier image of it was,
@@ -195,10 +196,11 @@ func (a *agent) assemble() error {
 	if err := a.openTrail(); err != nil {
 		return err
 	}
+	a.recordings = newRecordings(l.StateDir, a.seal, a.log, a.observe)
 	server := a.listeners[0].Addr().(*net.TCPAddr).AddrPort()
 	a.broker, err = broker.New(broker.Config{
 		HostKey: hosts.current(), Guard: a.guard, Registry: shell.NewRegistry(0), Policy: l.policy,
-		Start: a.starter(server), Host: hostName(), Confirm: a.confirmed, Observer: a.observers(), Admission: a.admit, Log: a.log,
+		Start: a.starter(server), Record: a.recordings.begin, Host: hostName(), Confirm: a.confirmed, Observer: a.observers(), Admission: a.admit, Log: a.log,
 	})
 	if err != nil {
 		return err

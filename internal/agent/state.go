@@ -13,6 +13,7 @@ import (
 	"shellagent/internal/handover"
 	"shellagent/internal/version"
 	"shellagent/jwtauth"
+	"shellagent/record"
 	"shellagent/shell"
 	"shellagent/shell/process"
 )
@@ -47,6 +48,8 @@ type stateHead struct {
 type sessionRecord struct {
 	broker.SessionState
 	Program *process.State `json:"program,omitempty"`
+	// Recording is nil for a session that is not recorded.
+	Recording *record.State `json:"recording,omitempty"`
 }
 
 // Bounds of a state's records.
@@ -68,12 +71,12 @@ func monotonic() time.Duration {
 
 // writeState writes what the frozen agent knows, and returns the descriptors that
 // the next image needs.
-func (a *agent) writeState(began time.Duration) (state *os.File, descriptors []int, err error) {
+func (a *agent) writeState(recorded map[string]*record.State, began time.Duration) (state *os.File, descriptors []int, err error) {
 	w, err := handover.Create()
 	if err != nil {
 		return nil, nil, err
 	}
-	descriptors, err = a.writeRecords(w, began)
+	descriptors, err = a.writeRecords(w, recorded, began)
 	if err != nil {
 		w.Discard()
 		return nil, nil, err
@@ -85,7 +88,7 @@ func (a *agent) writeState(began time.Duration) (state *os.File, descriptors []i
 	return state, descriptors, nil
 }
 
-func (a *agent) writeRecords(w *handover.Writer, began time.Duration) (descriptors []int, err error) {
+func (a *agent) writeRecords(w *handover.Writer, recorded map[string]*record.State, began time.Duration) (descriptors []int, err error) {
 	head := stateHead{
 		Agent: version.String(), Frozen: int64(monotonic()), Began: int64(began), Upgrades: a.upgrades,
 		StateDir: a.config.StateDir, Addresses: a.opened, Lock: numberOf(a.lock),
@@ -108,7 +111,7 @@ func (a *agent) writeRecords(w *handover.Writer, began time.Duration) (descripto
 	descriptors = append(descriptors, head.Lock)
 	descriptors = append(descriptors, head.Listeners...)
 	err = a.broker.States(func(s broker.SessionState, p shell.Program) error {
-		record := sessionRecord{SessionState: s}
+		record := sessionRecord{SessionState: s, Recording: recorded[s.Session.Opening.ID]}
 		switch p := p.(type) {
 		case nil:
 		case *process.Process:
@@ -166,6 +169,9 @@ func readSession(r *handover.Reader, bytes bool) (s sessionRecord, err error) {
 	}
 	if s.Program == nil && !s.Session.Finished {
 		return s, fmt.Errorf("%w: session %s has no program", handover.ErrDamaged, s.Session.Opening.ID)
+	}
+	if err := s.checkRecording(); err != nil {
+		return s, err
 	}
 	if !bytes {
 		return s, errors.Join(r.Skip(), r.Skip())

@@ -147,7 +147,11 @@ func (a *agent) takeSessions(t *takeover) error {
 		if programs[i] != nil {
 			p = programs[i]
 		}
-		return a.broker.Restore(s.SessionState, p, t.since())
+		session, err := a.broker.Restore(s.SessionState, p, t.since())
+		if err == nil && s.Recording != nil {
+			a.recordings.resume(session, s.Session.Opened, s.Recording)
+		}
+		return err
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"shellagent/record"
 	"shellagent/shell"
 )
 
@@ -68,7 +69,12 @@ func (a *agent) upgrade(ctx context.Context, info fs.FileInfo) error {
 		return err
 	}
 	defer a.broker.Thaw()
-	return a.handOver(ctx, next, began)
+	recorded, err := a.recordings.freeze(freezing)
+	if err != nil {
+		return err
+	}
+	defer a.recordings.goOn()
+	return a.handOver(ctx, next, recorded, began)
 }
 
 func (a *agent) suspendFront(ctx context.Context) (resume func(), err error) {
@@ -79,8 +85,8 @@ func (a *agent) suspendFront(ctx context.Context) (resume func(), err error) {
 
 // handOver writes the state of the frozen agent, has the new program read it,
 // and becomes the new program. It returns only when it failed.
-func (a *agent) handOver(ctx context.Context, next successor, began time.Duration) error {
-	state, descriptors, err := a.writeState(began)
+func (a *agent) handOver(ctx context.Context, next successor, recorded map[string]*record.State, began time.Duration) error {
+	state, descriptors, err := a.writeState(recorded, began)
 	if err != nil {
 		return err
 	}

@@ -16,8 +16,8 @@ package handover
 
 // Version is what [Create] writes. [Reads] lists what [Open] understands, and
 // what a newer program answers when an older one asks whether it can take over.
-const Version uint32 = 2
+const Version uint32 = 3
 
 // Reads are the versions that can be read: 1 lacks the socket for metrics, the
-// penalties of addresses and the MACs of clients.
-var Reads = []uint32{1, 2}
+// penalties of addresses and the MACs of clients; 2 lacks recordings.
+var Reads = []uint32{1, 2, 3}

@@ -38,7 +38,10 @@ type Process struct {
 	closed sync.Once
 }
 
-var _ shell.Suspender = (*Process)(nil)
+var (
+	_ shell.Suspender = (*Process)(nil)
+	_ shell.Echoer    = (*Process)(nil)
+)
 
 // PID returns the number of the program, which is also that of its process
 // group and session. It may be another's once Wait has returned.
@@ -68,6 +71,15 @@ func (p *Process) Resize(size shell.Winsize) error {
 		return fmt.Errorf("resize %s: %w", t.name, err)
 	}
 	return nil
+}
+
+// Echo implements [shell.Echoer]. A terminal that cannot be asked shows nothing.
+func (p *Process) Echo() shell.Echo {
+	t, ok := p.streams.(*terminal)
+	if !ok {
+		return shell.EchoNone
+	}
+	return t.echo()
 }
 
 // Signal implements [shell.Program]. The names are those of

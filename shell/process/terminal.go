@@ -138,6 +138,22 @@ func (t *terminal) foreground() (pgrp int, ok bool) {
 	return pgrp, err == nil && pgrp > 1
 }
 
+// echo asks the terminal's modes by its master.
+func (t *terminal) echo() (e shell.Echo) {
+	_ = t.control(func(fd int) error {
+		modes, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		switch {
+		case err != nil:
+		case modes.Lflag&unix.ECHO != 0:
+			e = shell.EchoByTerminal
+		case modes.Lflag&unix.ICANON == 0:
+			e = shell.EchoByProgram
+		}
+		return err
+	})
+	return e
+}
+
 // control runs f on the master's descriptor, which stays open meanwhile. The
 // error is f's, or os.ErrClosed.
 func (t *terminal) control(f func(fd int) error) error {
