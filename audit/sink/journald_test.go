@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -107,7 +108,8 @@ func TestLongDatagramIsPassedAsAFile(t *testing.T) {
 
 // A real journald, in a namespace of its own, stores the fields.
 func TestRealJournald(t *testing.T) {
-	const daemon, namespace = "/lib/systemd/systemd-journald", "shellagenttest"
+	const daemon = "/lib/systemd/systemd-journald"
+	namespace := fmt.Sprint("shellagenttest", os.Getpid())
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it runs a journald")
 	}
@@ -127,9 +129,11 @@ func TestRealJournald(t *testing.T) {
 	t.Cleanup(func() {
 		_ = journald.Process.Kill()
 		_ = journald.Wait()
-		files, _ := filepath.Glob("/run/log/journal/*." + namespace)
-		for _, f := range files {
-			_ = os.RemoveAll(f)
+		for _, where := range []string{"/run/log/journal/*.", "/var/log/journal/*."} {
+			dirs, _ := filepath.Glob(where + namespace)
+			for _, d := range dirs {
+				_ = os.RemoveAll(d)
+			}
 		}
 		if t.Failed() {
 			t.Logf("journald: %s", log.String())

@@ -22,6 +22,11 @@ import (
 // trail makes one, and the folder with its agent's host key.
 func trail(t *testing.T) (*audit.Trail, string) {
 	t.Helper()
+	return trailOf(t, audit.Options{Host: "web1", MaxFile: 2500})
+}
+
+func trailOf(t *testing.T, o audit.Options) (*audit.Trail, string) {
+	t.Helper()
 	state := t.TempDir()
 	host, err := jwtauth.GeneratePrivateKey()
 	if err != nil {
@@ -32,7 +37,7 @@ func trail(t *testing.T) (*audit.Trail, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := audit.OpenTrail(filepath.Join(state, "audit"), key, audit.Options{Host: "web1", MaxFile: 2500})
+	made, err := audit.OpenTrail(filepath.Join(state, "audit"), key, o)
 	if err != nil {
 		t.Fatal(err)
 	}
