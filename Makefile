@@ -103,6 +103,10 @@ bench: build peers ## side by side with OpenSSH 10 and dropbear, as root (BENCH_
 bench-scale: build peers ## what 1 to 2,000 idle sessions cost, as root; JSON and SVG in dist/bench
 	$(BENCH_PROGRAM) scale $(BENCH_ARGS) -json $(BENCH_OUT)/scale.json -svg $(BENCH_OUT)/scale.svg $(BENCH_FLAGS)
 
+.PHONY: bench-cover
+bench-cover: build peers ## what an observer of the wire learns of who types, beside OpenSSH, as root (BENCH_FLAGS=-quick)
+	$(BENCH_PROGRAM) cover $(BENCH_ARGS) -json $(BENCH_OUT)/cover.json $(BENCH_FLAGS)
+
 # Unpacked beside the system's programs, which stay as they are.
 PEERS ?= dist/peers
 .PHONY: peers

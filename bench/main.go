@@ -1,6 +1,6 @@
 // Command bench measures this agent against OpenSSH and dropbear, side by side
-// on one machine, and, as "bench scale", against itself with more and more
-// sessions; see docs/performance.md. "make bench" and "make bench-scale" build
+// on one machine, as "bench scale" against itself with more and more
+// sessions, and as "bench cover" what an observer learns of who types; see docs/performance.md. "make bench" and "make bench-scale" build
 // and set up what it needs.
 package main
 
@@ -37,10 +37,9 @@ func run() int {
 	if len(os.Args) > 1 && os.Args[1] == "relay" {
 		return runRelay(os.Args[2:])
 	}
-	args := os.Args[1:]
-	scale := len(args) > 0 && args[0] == "scale"
-	if scale {
-		args = args[1:]
+	args, what := os.Args[1:], ""
+	if len(args) > 0 && (args[0] == "scale" || args[0] == "cover") {
+		what, args = args[0], args[1:]
 	}
 	o, err := parse(args)
 	if err != nil {
@@ -52,9 +51,12 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	broken := false
-	if scale {
+	switch what {
+	case "scale":
 		err = o.scale(ctx, os.Stdout)
-	} else {
+	case "cover":
+		err = o.cover(ctx, os.Stdout)
+	default:
 		broken, err = o.bench(ctx, os.Stdout)
 	}
 	if err != nil {

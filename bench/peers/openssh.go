@@ -120,6 +120,9 @@ func (o *OpenSSH) Command(a Ask) (driver.Command, error) {
 	} else {
 		argv = append(argv, "-S", "none")
 	}
+	if a.Through != 0 {
+		argv = append(argv, "-p", strconv.Itoa(a.Through), "-o", fmt.Sprintf("HostKeyAlias=[127.0.0.1]:%d", o.port))
+	}
 	host := "127.0.0.1"
 	c := driver.Command{Env: o.site.libraries(o.site.environment())}
 	if a.Line != nil {
@@ -153,6 +156,9 @@ func (o *OpenSSH) share() error {
 		}
 	}
 }
+
+// Port is where the server listens on 127.0.0.1.
+func (o *OpenSSH) Port() int { return o.port }
 
 // Servers implements Peer.
 func (o *OpenSSH) Servers() ([]int, error) { return o.server.processes() }

@@ -110,6 +110,9 @@ func (o *Ours) Command(a Ask) (driver.Command, error) {
 	if a.Compress {
 		argv = append(argv, "-C")
 	}
+	if a.Through != 0 {
+		argv = append(argv, "-p", strconv.Itoa(a.Through), "--accept-new", "-q")
+	}
 	if a.Cipher != "" {
 		return driver.Command{}, fmt.Errorf("a choice of ciphers: %w", ErrNotOffered)
 	}
@@ -148,6 +151,9 @@ func (o *Ours) accepts(a Ask) error {
 	}
 	return nil
 }
+
+// Port is where the server listens on 127.0.0.1.
+func (o *Ours) Port() int { return o.port }
 
 // Servers implements Peer: the broker and the front.
 func (o *Ours) Servers() ([]int, error) { return o.server.processes() }

@@ -30,6 +30,9 @@ type Ask struct {
 	Cipher string
 	// Shared goes over a connection that is there already.
 	Shared bool
+	// Through is the port of a relay on this machine that leads to the server; 0
+	// goes there at once.
+	Through int
 	// Many lifts the server's limits on how many may come at once.
 	Many bool
 }
