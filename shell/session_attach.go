@@ -13,9 +13,9 @@ const maxSessionKeys = 8
 
 // drawnWindow is how much output of a terminal may wait for a client that is
 // attached, in bytes: what a person's Ctrl-C must wait for. It is enough for
-// 10 MB/s over a round trip of 50 ms. A session that is left keeps as much as
+// 5 MB/s over a round trip of 50 ms. A session that is left keeps as much as
 // any other.
-const drawnWindow = 512 << 10
+const drawnWindow = 256 << 10
 
 // maxNotices is how many notices wait for a client.
 const maxNotices = 8

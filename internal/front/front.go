@@ -50,12 +50,13 @@ func Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	wide := sendBuffer("/proc/sys/net")
 	report, err := sandbox.Apply(sandbox.Config{NoFile: setup.NoFile})
 	if err != nil {
 		return err
 	}
 	log.Info("confined", "sandbox", report)
-	return newServer(link, setup, listeners, scrapes, log).run(ctx)
+	return newServer(link, setup, wide, listeners, scrapes, log).run(ctx)
 }
 
 // withoutTime leaves the time to the broker, which logs what the front says.
@@ -122,7 +123,7 @@ type httpServer interface {
 	Close() error
 }
 
-func newServer(link *broker.FrontLink, setup broker.Setup, listeners []net.Listener, scrapes net.Listener, log *slog.Logger) *server {
+func newServer(link *broker.FrontLink, setup broker.Setup, sendBuffer int, listeners []net.Listener, scrapes net.Listener, log *slog.Logger) *server {
 	s := &server{
 		link: link, calls: broker.NewCallClient(link.Dial, setup.MaxCalls),
 		listeners: listeners, scrapes: scrapes, log: log, drain: make(chan time.Duration, 1),
@@ -132,6 +133,7 @@ func newServer(link *broker.FrontLink, setup broker.Setup, listeners []net.Liste
 	handler := shellhttp.NewHandler(shellhttp.HandlerConfig{
 		Caller: s.calls, BasePath: setup.BasePath, TrustedProxies: setup.TrustedProxies,
 		Agent: s.agent.now, Ready: s.calls.Ready, Refused: link.Refused, Log: log,
+		SendBuffer: sendBuffer,
 	})
 	config := s.leaf.config()
 	config.GetConfigForClient = handshakes{broker.NewTurns(runtime.GOMAXPROCS(0), 0)}.hello

@@ -43,6 +43,9 @@ type HandlerConfig struct {
 	// Log is slog.Default when nil. The handler logs at debug level only:
 	// strangers choose how often it has something to say.
 	Log *slog.Logger
+	// SendBuffer is what is asked of the kernel, in bytes, for a connection that
+	// sends much over a long way; 0 leaves it to the kernel.
+	SendBuffer int
 }
 
 // Handler serves the protocol. It keeps nothing between requests.

@@ -90,6 +90,7 @@ type connNote struct {
 	served atomic.Bool // a handler has seen it
 	proven atomic.Bool // a request of it had a verified token
 	tell   func()      // the connection's own Proven, or nil
+	conn   net.Conn
 }
 
 type connNoteKey struct{}
@@ -103,7 +104,7 @@ func served(ctx context.Context) {
 
 func (w *connWatch) begin(ctx context.Context, c net.Conn) context.Context {
 	limitUnsent(c)
-	n := &connNote{tell: proves(c)}
+	n := &connNote{tell: proves(c), conn: c}
 	w.notes.Store(c, n)
 	return context.WithValue(ctx, connNoteKey{}, n)
 }
@@ -150,12 +151,38 @@ type tcpConn interface {
 // limitUnsent sets unsentBytes where the system can: the window of what is on
 // its way stays as large as the path needs.
 func limitUnsent(c net.Conn) {
+	if t, ok := tcpOf(c); ok {
+		t.SetNoDelay(true)
+		setNotSentLowat(t, unsentBytes)
+	}
+}
+
+// tcpOf is the TCP connection below c, which a listener may have wrapped.
+func tcpOf(c net.Conn) (tcpConn, bool) {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
-	// A listener may have wrapped it.
-	if t, ok := c.(tcpConn); ok {
-		t.SetNoDelay(true)
-		setNotSentLowat(t, unsentBytes)
+	t, ok := c.(tcpConn)
+	return t, ok
+}
+
+const (
+	// farAway is the round trip from which the kernel's own bound of what is on
+	// its way, 4 MiB with what it needs to keep them, is less than the path holds.
+	farAway = 10 * time.Millisecond
+	// muchSent is after how many bytes an answer is worth asking how far it goes.
+	muchSent = 1 << 20
+)
+
+// widen gives the connection of a request n bytes of send buffer if its way is
+// long. The kernel no longer sizes it then, and takes no less memory for it than
+// is on its way.
+func widen(ctx context.Context, n int) {
+	note, ok := ctx.Value(connNoteKey{}).(*connNote)
+	if !ok || n <= 0 {
+		return
+	}
+	if t, ok := tcpOf(note.conn); ok && roundTripOf(t) >= farAway {
+		setSendBuffer(t, n)
 	}
 }

@@ -1,6 +1,11 @@
 package shellhttp
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // tcpNotSentLowat is TCP_NOTSENT_LOWAT of linux/tcp.h; see tcp(7).
 const tcpNotSentLowat = 25
@@ -14,5 +19,32 @@ func setNotSentLowat(c syscall.Conn, n int) {
 	}
 	raw.Control(func(fd uintptr) {
 		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowat, n)
+	})
+}
+
+// roundTripOf is the shortest round trip that a connection has seen; 0 when that
+// is not known.
+func roundTripOf(c syscall.Conn) (d time.Duration) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			d = time.Duration(info.Min_rtt) * time.Microsecond
+		}
+	})
+	return d
+}
+
+// setSendBuffer bounds what a connection may have on its way; n bytes, which the
+// kernel doubles for its own needs (socket(7)).
+func setSendBuffer(c syscall.Conn, n int) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	raw.Control(func(fd uintptr) {
+		syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, n)
 	})
 }

@@ -2,6 +2,13 @@
 
 package shellhttp
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 func setNotSentLowat(syscall.Conn, int) {}
+
+func roundTripOf(syscall.Conn) time.Duration { return 0 }
+
+func setSendBuffer(syscall.Conn, int) {}

@@ -53,6 +53,9 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, frames io.
 	plainHeaders(w.Header(), encoding.mediaType())
 	w.Header().Set("X-Accel-Buffering", "no") // nginx
 	out := &clientWriter{w: w, rc: http.NewResponseController(w), time: h.writeTime, disarm: r.ProtoMajor == 2}
+	if h.cfg.SendBuffer > 0 && r.ProtoMajor == 1 {
+		out.much = func() { widen(r.Context(), h.cfg.SendBuffer) }
+	}
 	var err error
 	if encoding == Frames {
 		err = copyFrames(out, frames)
@@ -73,6 +76,9 @@ type clientWriter struct {
 	until time.Time
 	// In HTTP/2 a deadline that passes resets the stream, also between writes.
 	disarm bool
+	// much, unless nil, is called once after muchSent bytes.
+	much func()
+	sent int
 }
 
 func (c *clientWriter) Write(p []byte) (int, error) {
@@ -83,6 +89,10 @@ func (c *clientWriter) Write(p []byte) (int, error) {
 		if err := c.rc.SetWriteDeadline(c.until); err != nil {
 			return 0, err
 		}
+	}
+	if c.sent += len(p); c.much != nil && c.sent >= muchSent {
+		c.much()
+		c.much = nil
 	}
 	failpoint.Hit(failpoint.FramesReceived, "")
 	return c.w.Write(p)
