@@ -26,10 +26,10 @@ type Header struct {
 	Key       string `json:"key"` // thumbprint
 	User      string `json:"user"`
 	Remote    string `json:"remote,omitzero"` // address
-	// Command is what was asked for; "" for a shell.
-	Command string `json:"command,omitzero"`
-	// Argv is what ran.
-	Argv     []string `json:"argv"`
+	// Command is what was asked for; "" for a shell. Argv is what ran. Of an
+	// encrypted recording both are in the cast alone.
+	Command  string   `json:"command,omitzero"`
+	Argv     []string `json:"argv,omitzero"`
 	Terminal bool     `json:"terminal"`
 	// Input says that input is recorded, but for what a program read without echo.
 	Input bool `json:"input,omitzero"`

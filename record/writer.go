@@ -67,7 +67,11 @@ type Writer struct {
 func Create(path string, h Header, s Sealer, o Options) (*Writer, error) {
 	certificate, host := s.Certificate()
 	h.Version, h.Certificate, h.HostKey = Version, certificate, host.AuthorizedKey("")
-	header, err := h.encode()
+	outer := h
+	if len(o.Recipients) > 0 {
+		outer.Command, outer.Argv = "", nil // as much a secret as what it shows
+	}
+	header, err := outer.encode()
 	if err != nil {
 		return nil, err
 	}
