@@ -67,6 +67,7 @@ func (b *testBroker) streamReply(c *testClient, token *jwtauth.Token, st view) (
 	data, err := json.Marshal(shell.SessionInfo{
 		ID: c.session.ID(), Token: b.hostToken(c, token), From: st.From(), End: st.End(), Stdin: c.session.StdinNext(),
 		Terminal: c.session.Request().Terminal != nil, Source: "test", User: "tester", Host: "here", Linger: b.linger.Milliseconds(),
+		Cover: shell.CoverOffered,
 	})
 	if err != nil {
 		return nil, err

@@ -135,11 +135,11 @@ type cutClient struct {
 	traffic map[cut]*atomic.Int64
 }
 
-func newCutClient(t *testing.T, b *testBroker, l *pipeListener, enc Encoding, where cut) *cutClient {
+func newCutClient(t *testing.T, b *testBroker, l *pipeListener, enc Encoding, covered bool, where cut) *cutClient {
 	t.Helper()
 	s := &testServer{broker: b, addr: "127.0.0.1:1", tls: pinned(b.host.PublicKey())}
 	c := &cutClient{
-		Client:  s.client(t, func(cfg *ClientConfig) { cfg.Encoding = enc }),
+		Client:  s.client(t, func(cfg *ClientConfig) { cfg.Encoding, cfg.Cover = enc, covered }),
 		traffic: map[cut]*atomic.Int64{},
 	}
 	// What is tested is that nothing is lost, not how soon a busy machine says so.
@@ -219,8 +219,8 @@ func runSmall(c *cutClient, b *testBroker, term *shell.Terminal) error {
 
 // everyCut returns all places where a session's connections can break, as a
 // session that nothing happens to shows them.
-func everyCut(t *testing.T, b *testBroker, l *pipeListener, enc Encoding, term *shell.Terminal) []cut {
-	c := newCutClient(t, b, l, enc, cut{})
+func everyCut(t *testing.T, b *testBroker, l *pipeListener, enc Encoding, term *shell.Terminal, covered bool) []cut {
+	c := newCutClient(t, b, l, enc, covered, cut{})
 	if err := runSmall(c, b, term); err != nil {
 		t.Fatalf("without a cut: %v", err)
 	}
@@ -238,7 +238,8 @@ func everyCut(t *testing.T, b *testBroker, l *pipeListener, enc Encoding, term *
 // unless there is time, every tenth.
 func TestEveryCut(t *testing.T) {
 	for name, enc := range encodings {
-		for kind, term := range map[string]*shell.Terminal{"pipes": nil, "terminal": terminal} {
+		for kind, term := range map[string]*shell.Terminal{"pipes": nil, "terminal": terminal, "terminal under cover": terminal} {
+			covered := kind == "terminal under cover"
 			t.Run(name+" "+kind, func(t *testing.T) {
 				b := newTestBroker(t, map[string]script{"small": smallScript})
 				l := newPipeListener()
@@ -247,7 +248,7 @@ func TestEveryCut(t *testing.T) {
 				go func() { defer close(served); server.Serve(l) }()
 				defer func() { l.Close(); server.Close(); <-served }()
 
-				all := everyCut(t, b, l, enc, term)
+				all := everyCut(t, b, l, enc, term, covered)
 				rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 				if underRace && os.Getenv("SHELLAGENT_SOAK") == "" {
 					all = all[:len(all)/10]
@@ -258,7 +259,7 @@ func TestEveryCut(t *testing.T) {
 				for range 24 {
 					work.Go(func() {
 						for i := next.Add(1) - 1; i < int64(len(all)) && !t.Failed(); i = next.Add(1) - 1 {
-							c := newCutClient(t, b, l, enc, all[i])
+							c := newCutClient(t, b, l, enc, covered, all[i])
 							if err := runSmall(c, b, term); err != nil {
 								t.Errorf("%v: %v", all[i], err)
 							}
