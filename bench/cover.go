@@ -93,17 +93,17 @@ func (o *options) cover(ctx context.Context, out io.Writer) error {
 
 // watch has somebody type for a while and the observer look on.
 func (w watched) watch(ctx context.Context, while time.Duration) (v observer.Verdict, err error) {
-	relay, err := observer.NewRelay(w.peer.Port(), w.tls)
-	if err != nil {
-		return v, err
-	}
-	defer relay.Close()
-	command, err := w.peer.Command(peers.Ask{Command: observer.Command, Terminal: true, Cover: w.cover, Through: relay.Port()})
-	if err != nil {
-		return v, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, while+time.Minute)
 	defer cancel()
+	watcher, err := startObserver(ctx, w.peer.Port(), w.tls)
+	if err != nil {
+		return v, err
+	}
+	defer watcher.stop()
+	command, err := w.peer.Command(peers.Ask{Command: observer.Command, Terminal: true, Cover: w.cover, Through: watcher.port})
+	if err != nil {
+		return v, err
+	}
 	c, err := driver.OnTerminal(ctx, command)
 	if err != nil {
 		return v, err
@@ -113,7 +113,11 @@ func (w watched) watch(ctx context.Context, while time.Duration) (v observer.Ver
 	if err != nil {
 		return v, err
 	}
-	return observer.Judge(relay.Records(), keys, w.lead), nil
+	records, err := watcher.tell()
+	if err != nil {
+		return v, err
+	}
+	return observer.Judge(records, keys, w.lead), nil
 }
 
 // judge notes which goals are missed.

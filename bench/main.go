@@ -37,6 +37,9 @@ func run() int {
 	if len(os.Args) > 1 && os.Args[1] == "relay" {
 		return runRelay(os.Args[2:])
 	}
+	if len(os.Args) == 4 && os.Args[1] == "observe" {
+		return runObserver(os.Args[2], os.Args[3])
+	}
 	args, what := os.Args[1:], ""
 	if len(args) > 0 && (args[0] == "scale" || args[0] == "cover") {
 		what, args = args[0], args[1:]

@@ -40,6 +40,7 @@ func (s *Session) takeCovered(in Stdin, now time.Time) error {
 	if err := s.inputError(in); err != nil && (len(in.Data) > 0 || in.EOF || s.ended) {
 		return err
 	}
+	s.input.keepReady()
 	if in.Offset <= s.input.next {
 		s.queueInput(in)
 	}
@@ -116,6 +117,7 @@ func (s *Session) keepCover(a *exact.Alarm) {
 		}
 		if over || s.ended {
 			s.feedMore()
+			s.input.rest()
 			s.cover = cover{}
 			s.unlock()
 			return

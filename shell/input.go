@@ -16,6 +16,7 @@ type input struct {
 	read   int        // bytes of the first that are written
 	queued int
 
+	ready   bool // a segment is kept though it is empty: under cover
 	feeding bool // a goroutine is writing
 	shut    bool // the program was told the end
 	broken  bool // the program does not read any more
@@ -46,6 +47,22 @@ func (in *input) push(p []byte) (taken int) {
 	return taken
 }
 
+// keepReady has a segment at hand from now on, so that taking a key costs no more
+// than taking none.
+func (in *input) keepReady() {
+	if in.ready = !in.broken; in.ready && len(in.queue) == 0 {
+		in.queue = append(in.queue, newSegment(0))
+	}
+}
+
+// rest undoes keepReady.
+func (in *input) rest() {
+	in.ready = false
+	if in.queued == 0 && !in.feeding && len(in.queue) == 1 {
+		in.pop(0)
+	}
+}
+
 func (in *input) last() *segment { return in.queue[len(in.queue)-1] }
 
 // class is a page for what is typed, and large for what is piped.
@@ -58,7 +75,7 @@ func (in *input) class(n int) int {
 
 // front is what to write next. It stays valid until pop.
 func (in *input) front() []byte {
-	if len(in.queue) == 0 {
+	if in.queued == 0 {
 		return nil
 	}
 	g := in.queue[0]
@@ -72,6 +89,11 @@ func (in *input) pop(n int) {
 	in.given += uint64(n)
 	if g := in.queue[0]; in.read == g.n {
 		in.read = 0
+		if in.ready && len(in.queue) == 1 {
+			clear(g.buf[:g.n])
+			g.n = 0
+			return
+		}
 		forget(g)
 		kept := copy(in.queue, in.queue[1:])
 		in.queue[kept] = nil

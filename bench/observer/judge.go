@@ -8,10 +8,10 @@ import (
 )
 
 // Score is what an estimator reached, and what it reaches by chance: on the same
-// recording with the truth shuffled.
+// recording with another truth.
 type Score struct {
 	Value float64 `json:"value"`
-	// Null is the mean with the truth shuffled, Null95 what 95 % of those stay below.
+	// Null is the mean by chance, Null95 what 95 % of those stay below.
 	Null   float64 `json:"null"`
 	Null95 float64 `json:"null95"`
 	// Of is how many examples there were; 0 says that there was nothing to tell apart.
@@ -64,22 +64,54 @@ func Judge(records []Record, keys []Press, lead time.Duration) Verdict {
 	}
 	v.Sizes = len(sizes)
 	v.Gaps = gapInformation(sights, keys)
-	v.Found = scored(all, isKey, foundF1)
-	v.Key = scored(all, isKey, accuracy)
-	v.Secret = scored(typed, isSecret, accuracy)
+	turned := func() []bool { return rotated(sights, keys, lead) }
+	v.Found = scored(all, isKey, foundF1, turned)
+	v.Key = scored(all, isKey, accuracy, turned)
+	v.Secret = scored(typed, isSecret, accuracy, func() []bool {
+		rand.Shuffle(len(isSecret), func(i, j int) { isSecret[i], isSecret[j] = isSecret[j], isSecret[i] })
+		return isSecret
+	})
 	return v
 }
 
-// scored crosses two halves, with the truth and with it shuffled.
-func scored(x [][]float64, truth []bool, measure func(scores []float64, truth []bool) float64) Score {
+// rotated says which records would have carried a key, had all keys been pressed
+// later by the same time, those at the end at the start. A shuffle would do
+// chance wrong: where a tick was left out, twice as many keys go into the next,
+// whoever presses them.
+func rotated(sights []sight, keys []Press, lead time.Duration) []bool {
+	truth := make([]bool, len(sights))
+	if len(keys) < 2 {
+		return truth
+	}
+	first := keys[0].At
+	span := keys[len(keys)-1].At.Sub(first)
+	by := span/10 + rand.N(span*8/10+1)
+	other := make([]Press, len(keys))
+	for i, k := range keys {
+		other[i].At = first.Add((k.At.Sub(first) + by) % span)
+	}
+	slices.SortFunc(other, func(a, b Press) int { return a.At.Compare(b.At) })
+	moved := make([]sight, len(sights))
+	for i, s := range sights {
+		moved[i] = sight{at: s.at, key: -1}
+	}
+	label(moved, other, lead)
+	for i, s := range moved {
+		truth[i] = s.key >= 0
+	}
+	return truth
+}
+
+// scored crosses two halves, with the truth and with others that chance might
+// have made.
+func scored(x [][]float64, truth []bool, measure func(scores []float64, truth []bool) float64, other func() []bool) Score {
 	s := Score{Value: crossed(x, truth, measure), Of: len(x)}
 	if math.IsNaN(s.Value) {
 		return Score{}
 	}
-	shuffled := slices.Clone(truth)
 	var null []float64
 	for range shuffles {
-		rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		shuffled := other()
 		if n := crossed(x, shuffled, measure); !math.IsNaN(n) {
 			null = append(null, n)
 		}
