@@ -38,6 +38,10 @@ const (
 	LimitReached     Kind = "limit.reached"
 	RecordingFailed  Kind = "recording.failed"
 
+	// Of the trail of output alone; see package drain.
+	SessionOutput Kind = "session.output"
+	SessionGap    Kind = "session.gap"
+
 	// RecordingComplete comes after the session's end.
 	RecordingComplete Kind = "recording.complete"
 )
@@ -88,6 +92,14 @@ type Event struct {
 
 	Agent string `json:"agent,omitzero"` // version
 	Error string `json:"error,omitzero"`
+
+	// Of the trail of output: whose it is, in the words of log drains, and a line
+	// of it, from "stdout" or "stderr".
+	OperationID        string `json:"operation_id,omitzero"`
+	OperationUserName  string `json:"operation_user_name,omitzero"`
+	OperationUserEmail string `json:"operation_user_email,omitzero"`
+	Stream             string `json:"stream,omitzero"`
+	Line               string `json:"line,omitzero"`
 
 	// Of trail.begins.
 	HostKey     string `json:"hostKey,omitzero"`

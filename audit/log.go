@@ -38,6 +38,7 @@ type Log struct {
 
 	mu       sync.Mutex
 	queue    []*Event
+	size     int    // of what is queued, in bytes, as far as lines go
 	lost     uint64 // not told yet
 	held     *Trail // by Suspend, or nil
 	paused   bool
@@ -54,6 +55,8 @@ type Log struct {
 const (
 	maxQueue = 16 << 10
 	maxBatch = 256
+	// maxQueuedLines bounds the lines of output that wait, in bytes.
+	maxQueuedLines = 4 << 20
 )
 
 // How often a write that failed is tried again, and how soon what was written is
@@ -110,19 +113,48 @@ func (l *Log) Add(events ...*Event) {
 	if len(events) == 0 {
 		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.put(events)
+}
+
+// Put is Add for lines of output, of which there may be more than can be written:
+// it waits until there is room for them, or ctx is done.
+func (l *Log) Put(ctx context.Context, events ...*Event) error {
+	stop := context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.idle.Broadcast()
+	})
+	defer stop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for (len(l.queue)+len(events) > maxQueue || l.size > maxQueuedLines) && len(l.queue) > 0 && ctx.Err() == nil {
+		l.idle.Wait()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.put(events)
+	return nil
+}
+
+// put queues events, as many as there is room for. mu is held.
+func (l *Log) put(events []*Event) {
 	now := time.Now()
 	for _, e := range events {
 		if e.Time.IsZero() {
 			e.Time = now // of the fact, not of the writing
 		}
 	}
-	l.mu.Lock()
 	room := max(maxQueue-len(l.queue), 0)
 	taken := min(room, len(events))
 	l.queue = append(l.queue, events[:taken]...)
+	for _, e := range events[:taken] {
+		l.size += len(e.Line)
+	}
 	l.lost += uint64(len(events) - taken)
 	l.state.Lost += uint64(len(events) - taken)
-	l.mu.Unlock()
 	l.nudge()
 }
 
@@ -153,6 +185,9 @@ func (l *Log) next() []*Event {
 	n := min(len(l.queue), maxBatch)
 	batch := make([]*Event, 0, n+1)
 	batch = append(batch, l.queue[:n]...)
+	for _, e := range batch {
+		l.size -= len(e.Line)
+	}
 	if l.queue = l.queue[n:]; len(l.queue) == 0 {
 		l.queue = nil
 		if l.lost > 0 { // what was lost came after all that waited

@@ -9,6 +9,9 @@ import (
 // String is the event in a line for a person, without its time. It may hold
 // whatever a client sent: who prints it to a terminal has to clean it.
 func (e *Event) String() string {
+	if e.Kind == SessionOutput {
+		return e.OperationID + ": " + e.Line
+	}
 	parts := []string{string(e.Kind)}
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	if who := e.who(); who != "" {

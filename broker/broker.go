@@ -43,6 +43,9 @@ type Config struct {
 	// nothing is recorded. Its error is for the log, unless it is a
 	// *[shell.Denied].
 	Record RecordFunc
+	// Drain is told of a session whose grant asks for its output to be sent on,
+	// before anything else of it is known; nil when there is nowhere to send it.
+	Drain func(*shell.Session, shell.Grant)
 	// Host names this host in messages to the client.
 	Host string
 	// Confirm is told that somebody came in who confirms a reload, and says
@@ -66,6 +69,7 @@ type Broker struct {
 	sessions *shell.Registry
 	start    StartFunc
 	records  RecordFunc
+	drain    func(*shell.Session, shell.Grant)
 	hostname string
 	confirms func(Confirmation) error
 	admits   func() error
@@ -118,7 +122,7 @@ func New(c Config) (*Broker, error) {
 		return nil, errors.New("broker: host key, guard, registry, policy and start are required")
 	}
 	b := &Broker{
-		guard: c.Guard, sessions: c.Registry, start: c.Start, records: c.Record,
+		guard: c.Guard, sessions: c.Registry, start: c.Start, records: c.Record, drain: c.Drain,
 		hostname: c.Host, confirms: c.Confirm, admits: c.Admission, observer: c.Observer, log: c.Log, now: c.Now,
 		turns:   NewTurns(runtime.GOMAXPROCS(0)+1, 1),
 		clients: make(map[string]*client), lives: make(map[string]*live),

@@ -92,6 +92,9 @@ func (b *Broker) decideAndStart(ctx context.Context, call *shell.Call, who *call
 			OnGone: func() { b.forget(kid) }, Tap: recording.Tap(),
 		}, p)
 		recording.Follow(s)
+		if b.drain != nil && grant.Drain != nil {
+			b.drain(s, grant)
+		}
 		b.admit(s, ask, who.policy, holder)
 		return s, nil
 	})

@@ -56,10 +56,20 @@ type Grant struct {
 
 	// Record is how the session is recorded, nil for not at all.
 	Record *Record
+	// Drain is how its output goes to the sinks of the audit trail, nil for not at all.
+	Drain *Drain
 	// Operation is the one that the session is a part of, as the key's holder
 	// says; "" means the session's id. Labels go with it.
 	Operation string
 	Labels    map[string]string
+}
+
+// Drain is how a session's output goes to sinks. Nobody changes it.
+type Drain struct {
+	// Required: the program waits when its output cannot be written down.
+	Required bool
+	// Redact are regular expressions; what they match in a line is left out.
+	Redact []string
 }
 
 // Record is how a session is recorded. Nobody changes it.

@@ -54,6 +54,9 @@ type Source struct {
 	// Record is whether and how sessions are recorded; a change holds for those
 	// that begin.
 	Record Record `json:"record"`
+	// Drain is whether output is sent to the sinks of the audit trail; a change
+	// holds for sessions that begin.
+	Drain Drain `json:"drain"`
 	// Labels go with every session into its recording. LabelClaims are claims of
 	// the token that do as well, under their own names.
 	Labels      map[string]string `json:"labels"`

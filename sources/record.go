@@ -123,7 +123,7 @@ func checkLabelName(name string) error {
 // what the key's holder signed.
 func (d *decision) label() {
 	g, s := &d.grant, d.source
-	g.Record = s.record
+	g.Record, g.Drain = s.record, s.drain
 	if text, ok := labelText(d.request.Claims[OperationClaim]); ok {
 		g.Operation = text
 	}

@@ -39,6 +39,7 @@ type source struct {
 	cover    string // as [shell.Grant] has it
 
 	record      *shell.Record // nil: not recorded
+	drain       *shell.Drain  // nil: output goes nowhere
 	labels      map[string]string
 	labelClaims []string
 }
@@ -91,6 +92,7 @@ func (b *builder) source(name string, global []named, rules []*rule, commands []
 	}
 	b.limits(s, c, at)
 	b.record(s, c.Record, at)
+	b.drain(s, c.Drain, at)
 	b.labels(s, c, at)
 	if len(s.ring) == 0 && len(s.vouchers) == 0 {
 		b.warn(fmt.Sprintf("source %q lets nobody in: no key and no verifyCommand opens it", name))

@@ -33,6 +33,7 @@ type SourceSummary struct {
 	Limits         LimitSummary `json:"limits"`
 	// Record is nil when sessions are not recorded.
 	Record      *RecordSummary    `json:"record,omitempty"`
+	Drain       *DrainSummary     `json:"drain,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	LabelClaims []string          `json:"labelClaims,omitempty"`
 	Keys        []KeySummary      `json:"keys"`
@@ -91,7 +92,7 @@ func (p *Policy) summarize(ctx context.Context, s *source, now time.Time) Source
 	sum := SourceSummary{
 		Name: s.name, User: s.user, Group: s.group, Limits: summarizeLimits(s.limits), Keys: []KeySummary{},
 		Shell: s.shell.words(), ForceCommand: s.force.words(), AcceptEnv: slices.Clone(s.acceptEnv),
-		Record: summarizeRecord(s.record), Labels: maps.Clone(s.labels), LabelClaims: slices.Clone(s.labelClaims),
+		Record: summarizeRecord(s.record), Drain: summarizeDrain(s.drain), Labels: maps.Clone(s.labels), LabelClaims: slices.Clone(s.labelClaims),
 	}
 	if sum.User == "" {
 		sum.User = p.self.Name

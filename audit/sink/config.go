@@ -40,6 +40,8 @@ type Config struct {
 	Format string `json:"format"`
 	// Index is the index or data stream; "" means shellagent-audit.
 	Index string `json:"index"`
+	// Output takes the output of sessions whose source drains it; nil means true.
+	Output *bool `json:"output"`
 	// Gzip compresses requests; nil means true.
 	Gzip    *bool             `json:"gzip"`
 	Headers map[string]string `json:"headers"`

@@ -4,6 +4,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"shellagent/audit"
 )
 
@@ -45,7 +48,18 @@ func appendSyslog(b []byte, facility int, pid string, l audit.Entry) []byte {
 	b = append(b, ' ')
 	b = append(b, printUSASCII(string(l.Kind), 32)...)
 	b = append(b, ` [origin software="shellagent"] `...)
+	if l.Kind == audit.SessionOutput {
+		short, _ := json.Marshal(outputLine{l.OperationID, l.Line}, jsontext.AllowInvalidUTF8(true)) // two strings
+		return append(b, short...)
+	}
 	return append(b, l.Raw...)
+}
+
+// outputLine is what syslog gets of a line of output: it is for short messages,
+// and who it was is in session.opened.
+type outputLine struct {
+	OperationID string `json:"operation_id"`
+	Line        string `json:"line"`
 }
 
 // printUSASCII is a header's value of RFC 5424 §6.

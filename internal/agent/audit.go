@@ -14,6 +14,7 @@ import (
 	"shellagent/audit"
 	"shellagent/audit/sink"
 	"shellagent/broker"
+	"shellagent/config"
 	"shellagent/internal/version"
 	"shellagent/metrics"
 	"shellagent/shell"
@@ -89,6 +90,11 @@ func (l *loaded) checkAudit(bad func(pointer, format string, args ...any)) error
 	if len(s.Sinks) > mostSinks {
 		bad("/audit/sinks", "%d sinks are more than %d", len(s.Sinks), mostSinks)
 	}
+	for name, one := range l.Sources {
+		if one.Drain.On && !l.keepsTrail() {
+			bad(config.Pointer("sources", name, "drain"), "output goes to the sinks of the audit trail, and none is kept: configure audit")
+		}
+	}
 	var errs []error
 	names := make(map[string]bool)
 	for i, c := range s.Sinks {
@@ -112,6 +118,7 @@ type auditing struct {
 	sinks *sink.Set
 	// configs are those of the sinks, which Suspend ends.
 	configs []sink.Config
+	drains  *drains
 }
 
 // openTrail begins to keep the trail, if one is configured.
@@ -120,13 +127,14 @@ func (a *agent) openTrail() error {
 	if !l.keepsTrail() {
 		return nil
 	}
-	log := audit.NewLog(audit.LogConfig{
+	cfg := audit.LogConfig{
 		Dir: l.Audit.Dir, Sealer: a.seal, Options: audit.Options{Host: hostName(), MaxFile: l.Audit.MaxBytes},
 		Version: version.Version, Keep: l.Audit.keeping(), Log: a.log,
-	})
-	a.audit = &auditing{log: log, sinks: sink.NewSet(l.Audit.Dir, log.Add, a.log), configs: l.Audit.Sinks}
+	}
+	log := audit.NewLog(cfg)
+	a.audit = &auditing{log: log, sinks: sink.NewSet(l.Audit.Dir, log.Add, a.log), drains: newDrains(cfg, a.log)}
 	log.SetSpool(a.audit.sinks)
-	return a.audit.sinks.Apply(l.Audit.Sinks)
+	return a.audit.apply(&l.Audit)
 }
 
 // apply has a new configuration obeyed, in what can change.
@@ -135,8 +143,13 @@ func (t *auditing) apply(s *auditSettings) error {
 		return nil
 	}
 	t.log.SetKeeping(s.keeping())
+	t.drains.to.SetKeeping(audit.Keeping{Files: s.Keep})
 	t.configs = s.Sinks
-	return t.sinks.Apply(s.Sinks)
+	return t.applySinks()
+}
+
+func (t *auditing) applySinks() error {
+	return errors.Join(t.sinks.Apply(t.configs), t.drains.sinks.Apply(outputSinks(t.configs)))
 }
 
 // trailGrace is how long the trail's end may take, and that of its sinks.
@@ -152,7 +165,11 @@ func (t *auditing) suspend(ctx context.Context) error {
 	if err := t.log.Suspend(ctx); err != nil {
 		return err
 	}
-	return t.sinks.Apply(nil) // their positions are written down
+	if err := t.drains.to.Suspend(ctx); err != nil {
+		t.log.Resume()
+		return err
+	}
+	return errors.Join(t.sinks.Apply(nil), t.drains.sinks.Apply(nil)) // their positions are written down
 }
 
 func (t *auditing) resume() {
@@ -160,7 +177,8 @@ func (t *auditing) resume() {
 		return
 	}
 	t.log.Resume()
-	_ = t.sinks.Apply(t.configs) // it could be applied before
+	t.drains.to.Resume()
+	_ = t.applySinks() // it could be applied before
 }
 
 // close writes the end and lets the sinks take it, within bounds.
@@ -169,6 +187,7 @@ func (a *agent) closeTrail() {
 	if a.audit == nil {
 		return
 	}
+	a.audit.drains.close()
 	ctx, cancel := context.WithTimeout(context.Background(), trailGrace)
 	defer cancel()
 	if err := a.audit.log.Close(ctx); err != nil {
@@ -221,7 +240,7 @@ func (a *agent) trailMetrics() *metrics.Trail {
 	}
 	s := a.audit.log.State()
 	t := &metrics.Trail{Written: s.Written, Lost: s.Lost, Failures: s.Failures, Waiting: s.Waiting, Writable: s.Err == nil}
-	for _, one := range a.audit.sinks.States() {
+	for _, one := range append(a.audit.sinks.States(), a.audit.drains.sinks.States()...) {
 		m := metrics.Sink{
 			Name: one.Name, Backlog: one.Backlog, Taken: one.Taken, Lost: one.Lost, Failures: one.Failures, Up: one.Err == nil,
 		}

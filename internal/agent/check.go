@@ -101,6 +101,9 @@ func printSource(out io.Writer, s sources.SourceSummary) {
 	if s.Record != nil {
 		fmt.Fprintf(out, "  recorded: %s\n", recordText(s.Record))
 	}
+	if s.Drain != nil {
+		fmt.Fprintf(out, "  output goes to the sinks of the audit trail: %s\n", drainText(s.Drain))
+	}
 	if len(s.Keys) == 0 && len(s.VerifyCommands) == 0 {
 		fmt.Fprintln(out, "  nobody: no key may open it (add verifyKeys)")
 	}

@@ -200,7 +200,7 @@ func (a *agent) assemble() error {
 	server := a.listeners[0].Addr().(*net.TCPAddr).AddrPort()
 	a.broker, err = broker.New(broker.Config{
 		HostKey: hosts.current(), Guard: a.guard, Registry: shell.NewRegistry(0), Policy: l.policy,
-		Start: a.starter(server), Record: a.recordings.begin, Host: hostName(), Confirm: a.confirmed, Observer: a.observers(), Admission: a.admit, Log: a.log,
+		Start: a.starter(server), Record: a.recordings.begin, Drain: a.drainer(), Host: hostName(), Confirm: a.confirmed, Observer: a.observers(), Admission: a.admit, Log: a.log,
 	})
 	if err != nil {
 		return err

@@ -50,6 +50,8 @@ type sessionRecord struct {
 	Program *process.State `json:"program,omitempty"`
 	// Recording is nil for a session that is not recorded.
 	Recording *record.State `json:"recording,omitempty"`
+	// Drained is up to where the output was sent on; nil for a session whose is not.
+	Drained *uint64 `json:"drained,omitempty"`
 }
 
 // Bounds of a state's records.
@@ -62,6 +64,12 @@ const (
 	maxHandedSocket = 64
 )
 
+// kept is up to where sessions were recorded, and their output sent on, by session id.
+type kept struct {
+	recorded map[string]*record.State
+	drained  map[string]uint64
+}
+
 // monotonic is the kernel's clock that nobody sets, which goes on over an exec.
 func monotonic() time.Duration {
 	var t unix.Timespec
@@ -71,12 +79,12 @@ func monotonic() time.Duration {
 
 // writeState writes what the frozen agent knows, and returns the descriptors that
 // the next image needs.
-func (a *agent) writeState(recorded map[string]*record.State, began time.Duration) (state *os.File, descriptors []int, err error) {
+func (a *agent) writeState(k *kept, began time.Duration) (state *os.File, descriptors []int, err error) {
 	w, err := handover.Create()
 	if err != nil {
 		return nil, nil, err
 	}
-	descriptors, err = a.writeRecords(w, recorded, began)
+	descriptors, err = a.writeRecords(w, k, began)
 	if err != nil {
 		w.Discard()
 		return nil, nil, err
@@ -88,7 +96,7 @@ func (a *agent) writeState(recorded map[string]*record.State, began time.Duratio
 	return state, descriptors, nil
 }
 
-func (a *agent) writeRecords(w *handover.Writer, recorded map[string]*record.State, began time.Duration) (descriptors []int, err error) {
+func (a *agent) writeRecords(w *handover.Writer, k *kept, began time.Duration) (descriptors []int, err error) {
 	head := stateHead{
 		Agent: version.String(), Frozen: int64(monotonic()), Began: int64(began), Upgrades: a.upgrades,
 		StateDir: a.config.StateDir, Addresses: a.opened, Lock: numberOf(a.lock),
@@ -111,7 +119,10 @@ func (a *agent) writeRecords(w *handover.Writer, recorded map[string]*record.Sta
 	descriptors = append(descriptors, head.Lock)
 	descriptors = append(descriptors, head.Listeners...)
 	err = a.broker.States(func(s broker.SessionState, p shell.Program) error {
-		record := sessionRecord{SessionState: s, Recording: recorded[s.Session.Opening.ID]}
+		record := sessionRecord{SessionState: s, Recording: k.recorded[s.Session.Opening.ID]}
+		if offset, ok := k.drained[s.Session.Opening.ID]; ok {
+			record.Drained = &offset
+		}
 		switch p := p.(type) {
 		case nil:
 		case *process.Process:

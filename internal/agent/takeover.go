@@ -151,6 +151,9 @@ func (a *agent) takeSessions(t *takeover) error {
 		if err == nil && s.Recording != nil {
 			a.recordings.resume(session, s.Session.Opened, s.Recording)
 		}
+		if err == nil {
+			a.audit.resumeDrain(session, s.Session.Opened, s.Drained)
+		}
 		return err
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"shellagent/record"
 	"shellagent/shell"
 )
 
@@ -74,7 +73,12 @@ func (a *agent) upgrade(ctx context.Context, info fs.FileInfo) error {
 		return err
 	}
 	defer a.recordings.goOn()
-	return a.handOver(ctx, next, recorded, began)
+	drained, err := a.audit.drained(freezing)
+	if err != nil {
+		return err
+	}
+	defer a.audit.drain()
+	return a.handOver(ctx, next, &kept{recorded, drained}, began)
 }
 
 func (a *agent) suspendFront(ctx context.Context) (resume func(), err error) {
@@ -85,8 +89,8 @@ func (a *agent) suspendFront(ctx context.Context) (resume func(), err error) {
 
 // handOver writes the state of the frozen agent, has the new program read it,
 // and becomes the new program. It returns only when it failed.
-func (a *agent) handOver(ctx context.Context, next successor, recorded map[string]*record.State, began time.Duration) error {
-	state, descriptors, err := a.writeState(recorded, began)
+func (a *agent) handOver(ctx context.Context, next successor, k *kept, began time.Duration) error {
+	state, descriptors, err := a.writeState(k, began)
 	if err != nil {
 		return err
 	}
