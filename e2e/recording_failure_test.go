@@ -47,9 +47,10 @@ func TestFullDiskEndsWhatHasToBeRecorded(t *testing.T) {
 	if got.code == 0 || !strings.Contains(got.stderr, "has to be recorded: no space left on device") {
 		t.Errorf("exit %d: %s", got.code, tail(got.stderr, 500))
 	}
-	if log := h.log.String(); !strings.Contains(log, "a session cannot be recorded") || !strings.Contains(log, "recording failed: no space left on device") {
-		t.Errorf("the log does not say why")
-	}
+	h.waitFor("the log to say why", func() bool {
+		log := h.log.String()
+		return strings.Contains(log, "a session cannot be recorded") && strings.Contains(log, "recording failed: no space left on device")
+	})
 	for _, file := range recordings(t, full) {
 		verdict := h.look("verify", "--state-dir", filepath.Join(h.dir, "state"), file)
 		if verdict.code != 1 || !strings.Contains(verdict.stdout, "CUT at byte") {

@@ -14,6 +14,8 @@ type fakeProgram struct {
 	stubborn     bool // ignores HUP until the grace is over
 	holdsOutput  bool // something else holds the outputs when it ends
 
+	echo Echo
+
 	mu      sync.Mutex
 	hangUps int
 	closed  bool
@@ -79,6 +81,12 @@ func (p *fakeProgram) sent() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.signals)
+}
+
+func (p *fakeProgram) Echo() Echo {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.echo
 }
 
 func (p *fakeProgram) Wait() Exit { return <-p.exit }

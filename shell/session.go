@@ -188,11 +188,11 @@ func (s *Session) tell(after effects, owner *Registry) {
 	if after.ended != nil {
 		after.ended()
 	}
-	if after.hangUp {
-		s.program.HangUp(s.cfg.Grace)
-	}
-	if after.cut {
+	switch {
+	case after.cut:
 		s.program.HangUp(cutGrace)
+	case after.hangUp:
+		s.program.HangUp(s.cfg.Grace)
 	}
 	if after.drop {
 		close(s.gone)

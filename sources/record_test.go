@@ -1,0 +1,86 @@
+package sources
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"shellagent/config"
+)
+
+func recording(t *testing.T, members string) (*Policy, Request) {
+	t.Helper()
+	key, line := newKey(t, "k")
+	var c Config
+	text := `{"exec": {"user": "operator"}, "verifyKeys": ["` + line + `"], "sources": {"s": {` + members + `}}}`
+	f, err := config.Decode("agent.json", []byte(text), &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(c, Options{Accounts: host()})
+	if err != nil {
+		t.Fatal(f.Locate(err))
+	}
+	return p, ask(p, "s", key)
+}
+
+func TestRecordOfASource(t *testing.T) {
+	for members, want := range map[string]string{
+		``:                                    "none",
+		`"record": false`:                     "none",
+		`"record": true`:                      "required",
+		`"record": {}`:                        "required",
+		`"record": {"required": false}`:       "",
+		`"record": {"input": true}`:           "required input",
+		`"record": {"sample": 8192}`:          "required sampled",
+		`"record": {"dir": "/srv/recording"}`: "required /srv/recording",
+	} {
+		p, q := recording(t, members)
+		g, err := p.Decide(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []string{}
+		switch r := g.Record; {
+		case r == nil:
+			got = append(got, "none")
+		default:
+			for text, on := range map[string]bool{"required": r.Required, "input": r.Input, "sampled": r.Sample == 8192} {
+				if on {
+					got = append(got, text)
+				}
+			}
+			if r.Dir != "" {
+				got = append(got, r.Dir)
+			}
+		}
+		for _, word := range got {
+			if !strings.Contains(" "+want+" ", " "+word+" ") {
+				t.Errorf("%s: %v instead of %q", members, got, want)
+			}
+		}
+		if len(got) != len(strings.Fields(want)) {
+			t.Errorf("%s: %v instead of %q", members, got, want)
+		}
+	}
+}
+
+func TestLabels(t *testing.T) {
+	p, q := recording(t, `"labels": {"team": "ops"}, "labelClaims": ["pr-number", "commit-sha", "long", "list"]`)
+	q.Claims = map[string]any{
+		"operation_id": "op-7", "pr-number": float64(12), "commit-sha": "abc", "team": "mine", "other": "x",
+		"long": strings.Repeat("x", maxLabel+1), "list": []any{"a"},
+	}
+	g, err := p.Decide(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"team": "ops", "pr-number": "12", "commit-sha": "abc"}
+	if g.Operation != "op-7" || !maps.Equal(g.Labels, want) {
+		t.Errorf("operation %q, labels %v", g.Operation, g.Labels)
+	}
+	q.Claims = nil
+	if g, err := p.Decide(t.Context(), q); err != nil || g.Operation != "" || len(g.Labels) != 1 {
+		t.Errorf("without claims: %q, %v, %v", g.Operation, g.Labels, err)
+	}
+}
