@@ -49,6 +49,7 @@ var mayImport = []wall{
 	{"metrics/scrape", nil, "it serves a text: only the front, which holds nothing, may parse HTTP for it"},
 	{"internal/version", nil, "what the linker fills in"},
 	{"internal/failpoint", nil, "names of moments, and nothing else without its build tag"},
+	{"internal/alarm", nil, "it wakes somebody at a moment, whatever for"},
 	{"internal/terminal", []string{"shell"}, "the person's terminal, for the client"},
 	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/terminal"}, "commands of both binaries: the client's side only"},
 	{"audit", []string{"shell", "seal", "jwtauth"}, "it writes facts down and passes them on; it decides nothing"},
@@ -74,12 +75,13 @@ var mayImport = []wall{
 	{"bench/driver", nil, "neutral: it knows no client's protocol"},
 	{"bench/relay", nil, "two terminals and a copier"},
 	{"bench/peers", []string{"bench/cost", "bench/driver", "internal/longline"}, "command lines and servers of those compared"},
+	{"bench/observer", []string{"bench/driver"}, "it sees what anybody on the way sees, and knows no client's protocol"},
 	{"bench/measure", []string{"bench/cost", "bench/driver", "bench/peers"}, "what is measured is the same for everybody"},
 	{"bench/report", []string{"bench/measure"}, "numbers in, verdicts out"},
 }
 
 // importedByAll are packages that no wall keeps out.
-var importedByAll = []string{"internal/version", "internal/failpoint"}
+var importedByAll = []string{"internal/version", "internal/failpoint", "internal/alarm"}
 
 // onlyIn keeps an ability in the few packages that are read for it. Test files
 // may import what they like.

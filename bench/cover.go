@@ -67,7 +67,8 @@ func (o *options) cover(ctx context.Context, out io.Writer) error {
 	if o.quick {
 		ticks = coverTicksQuick
 	}
-	while := time.Duration(ticks) * coverTick
+	// A busy machine leaves ticks out.
+	while := time.Duration(ticks) * coverTick * 11 / 10
 	r := coverReport{Began: time.Now().UTC(), Machine: s.machine(), Seconds: while.Seconds()}
 	for _, w := range []watched{
 		{ours, s.ours, "on", true, 300 * time.Microsecond}, {ours, s.ours, "off", true, 0},
@@ -135,8 +136,8 @@ func (r *coverReport) judge(ticks int) {
 		if row.Who != ours {
 			continue
 		}
-		if row.Records < ticks*9/10 {
-			miss(row, "%d requests were seen instead of %d", row.Records, ticks)
+		if row.Records < ticks {
+			miss(row, "%d requests were seen, %d were to be", row.Records, ticks)
 		}
 		if row.Gaps.Above() > coverBits {
 			miss(row, "%.3f bits of information on gaps above chance, at most %.2f", row.Gaps.Above(), coverBits)
