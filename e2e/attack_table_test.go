@@ -309,7 +309,14 @@ var attacks = map[shell.Reason]map[string]attack{
 		"short": within(func(a *victim, s *session) answer {
 			return a.raw(s.signed(request{method: "POST", target: s.target("stdin"), body: []byte("x")}).String())
 		}),
-		"no control": within(func(a *victim, s *session) answer { return a.raw(s.control(`{"seq":1,"root":true}`).String()) }),
+		"cover without a time":  oddCover(2, 0, 0, 2),
+		"a time without cover":  oddCover(0, 0, 4, 2),
+		"cover that comes once": oddCover(2, 0, 1001, 2),
+		"cover of another kind": oddCover(6, 0, 4, 2),
+		"cover with a tail":     oddCover(2, 1, 4, 2),
+		"data beyond the body":  oddCover(2, 0, 4, 4000),
+		"bulk under cover":      oddCover(2, 0, 4, 5000),
+		"no control":            within(func(a *victim, s *session) answer { return a.raw(s.control(`{"seq":1,"root":true}`).String()) }),
 		"a signal": within(func(a *victim, s *session) answer {
 			return a.raw(s.control(`{"seq":1,"signal":{"name":"STOP"}}`).String())
 		}),
