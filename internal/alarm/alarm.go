@@ -53,9 +53,13 @@ func (a *Alarm) Wait() bool {
 	}
 	select {
 	case <-a.plain.C:
-		return true
+	case <-a.closed:
+	}
+	select {
 	case <-a.closed:
 		return false
+	default:
+		return true
 	}
 }
 
