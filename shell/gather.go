@@ -13,9 +13,18 @@ const (
 	// gatherFrom is the size of a frame, in bytes, from which on the next one is
 	// gathered. What a key is answered with is less, and never waits.
 	gatherFrom = 1 << 10
+	// answerTime is how long output is taken for the answer to input, such as a
+	// screen that is drawn anew in several pieces, and never gathered.
+	answerTime = 50 * time.Millisecond
 	// gatherEnough is what need not be waited for, in bytes.
 	gatherEnough = 32 << 10
 )
+
+// answers says that output may be what somebody has just typed for.
+func (s *Session) answers() bool {
+	typed := s.typed.Load()
+	return typed > 0 && time.Since(s.started)-time.Duration(typed) < answerTime
+}
 
 // gatherer holds a stream of large frames back until they are larger. The first
 // of them goes at once, those after it once a millisecond. Its zero value is

@@ -98,3 +98,46 @@ func TestTerminalOutputIsGathered(t *testing.T) {
 		})
 	}
 }
+
+// A screen that a key has drawn anew comes in several pieces, none of which
+// waits for the others; what comes long after the key is gathered again.
+func TestTheAnswerToInputIsNotGathered(t *testing.T) {
+	onStage(t, func(cfg *SessionConfig, p *fakeProgram) {
+		cfg.Request.Terminal = &Terminal{Term: "xterm", Winsize: Winsize{Cols: 80, Rows: 24}}
+		p.err = pipe{}
+	}, func(g *stage) {
+		st := g.attach(0)
+		var sizes []int
+		go func() {
+			buf := make([]byte, 64<<10)
+			for {
+				f, err := st.Next(context.Background(), buf)
+				if err != nil {
+					return
+				}
+				if f.Type == FrameStdout {
+					sizes = append(sizes, len(f.Data))
+				}
+			}
+		}()
+		say := func(n int) {
+			_, _ = g.program.out.w.Write(make([]byte, n))
+			synctest.Wait()
+		}
+		later(time.Second)
+		g.typing(0, "k")
+		for range 3 {
+			say(2 << 10)
+		}
+		later(answerTime)
+		for range 3 {
+			say(2 << 10)
+		}
+		later(gatherTime)
+		want := []int{2 << 10, 2 << 10, 2 << 10, 2 << 10, 4 << 10}
+		if !slices.Equal(sizes, want) {
+			t.Errorf("frames of %v bytes, want %v", sizes, want)
+		}
+		st.Close()
+	})
+}

@@ -61,6 +61,7 @@ type Session struct {
 	tap        *Tap    // nil without; never changed
 	started    time.Time
 	lastOutput atomic.Int64 // nanoseconds after started
+	typed      atomic.Int64 // the last input, nanoseconds after started
 	live       atomic.Bool  // until the exit is appended
 
 	done, gone, hung chan struct{}

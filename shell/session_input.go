@@ -133,6 +133,7 @@ func (s *Session) queueInput(in Stdin) (n int, all bool) {
 	}
 	if n > 0 {
 		s.lastInput = time.Now()
+		s.typed.Store(int64(s.lastInput.Sub(s.started)))
 	}
 	return n, all
 }

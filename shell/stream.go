@@ -74,7 +74,7 @@ func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 			}
 			continue
 		}
-		if st.gather != nil && !chunk {
+		if st.gather != nil && !chunk && !st.session.answers() {
 			st.gather.hold(ctx, st.cursor)
 		}
 		f, ok, err := st.cursor.take(room)
