@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // appendEvent appends a line of asciicast v2. Bytes that are not UTF-8 become
@@ -16,8 +14,7 @@ func appendEvent(b []byte, at time.Duration, code byte, data []byte) []byte {
 	b = append(b, `, "`...)
 	b = append(b, code)
 	b = append(b, `", `...)
-	// The error only says that there was something to replace.
-	b, _ = jsontext.AppendQuote(b, data)
+	b = appendQuoted(b, data)
 	return append(b, ']', '\n')
 }
 
