@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,7 +43,8 @@ type Log struct {
 	lost     uint64 // not told yet
 	held     *Trail // by Suspend, or nil
 	paused   bool
-	idle     sync.Cond // queue, writing or paused has changed
+	pausing  chan struct{} // closed while paused
+	idle     sync.Cond     // queue, writing or paused has changed
 	writing  bool
 	spool    Spool
 	keep     Keeping
@@ -86,6 +88,7 @@ func NewLog(cfg LogConfig) *Log {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Log{
 		cfg: cfg, log: cfg.Log, keep: cfg.Keep.withDefaults(), wake: make(chan struct{}, 1), ended: make(chan struct{}), cancel: cancel,
+		pausing: make(chan struct{}),
 	}
 	l.idle.L = &l.mu
 	go l.run(ctx)
@@ -191,7 +194,7 @@ func (l *Log) next() []*Event {
 	if l.queue = l.queue[n:]; len(l.queue) == 0 {
 		l.queue = nil
 		if l.lost > 0 { // what was lost came after all that waited
-			batch = append(batch, &Event{Kind: TrailLost, Count: l.lost, Reason: "queue", Error: "the trail could not be written in time"})
+			batch = append(batch, lostEvent(l.lost))
 			l.lost = 0
 		}
 	}
@@ -244,25 +247,76 @@ func (l *Log) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Suspend writes what was told and leaves the trail to another image of the
-// agent, until [Log.Resume]. After an error the log goes on.
-func (l *Log) Suspend(ctx context.Context) error {
-	if err := l.Flush(ctx); err != nil {
-		return err
-	}
+// Suspend leaves the trail to another image of the agent, until [Log.Resume].
+// What could not be written before ctx is done, because the disk is full, is
+// returned for that image to write; what is told from now on waits. The error is
+// that the disk does not answer; the log goes on then.
+func (l *Log) Suspend(ctx context.Context) (waiting []*Event, err error) {
+	flushing, cancel := context.WithTimeout(ctx, flushLimit)
+	defer cancel()
+	_ = l.Flush(flushing) // what is left is returned
+	stop := context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.idle.Broadcast()
+	})
+	defer stop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.paused = true
-	for l.writing {
+	close(l.pausing)
+	for l.writing && ctx.Err() == nil {
 		l.idle.Wait()
 	}
-	return l.closeTrail()
+	if l.writing {
+		l.resume()
+		return nil, errors.Join(errors.New("audit trail: a write does not end"), ctx.Err())
+	}
+	if l.lost > 0 {
+		l.queue, l.lost = append(l.queue, lostEvent(l.lost)), 0
+	}
+	_ = l.closeTrail() // what was appended is written
+	return slices.Clone(l.queue), nil
+}
+
+// flushLimit is how long Suspend tries to write; nobody is served meanwhile.
+const flushLimit = 500 * time.Millisecond
+
+func lostEvent(n uint64) *Event {
+	return &Event{Kind: TrailLost, Count: n, Reason: "queue", Error: "the trail could not be written in time"}
+}
+
+// resume is Resume with mu held.
+func (l *Log) resume() {
+	if l.paused {
+		l.paused, l.pausing = false, make(chan struct{})
+	}
+}
+
+// Restore has events written, before all others, that another image of the agent
+// could not write.
+func (l *Log) Restore(waiting []*Event) {
+	if len(waiting) > 0 {
+		l.putBack(waiting)
+		l.nudge()
+	}
+}
+
+// putBack has a batch written later.
+func (l *Log) putBack(batch []*Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(batch, l.queue...)
+	for _, e := range batch {
+		l.size += len(e.Line)
+	}
+	l.idle.Broadcast()
 }
 
 // Resume goes on after [Log.Suspend].
 func (l *Log) Resume() {
 	l.mu.Lock()
-	l.paused = false
+	l.resume()
 	l.mu.Unlock()
 	l.nudge()
 }

@@ -34,9 +34,13 @@ func (l *Log) run(ctx context.Context) {
 	}
 }
 
-// write appends a batch, however long that takes; false means that ctx is done.
+// write appends a batch, however long that takes, unless the log is suspended;
+// false means that ctx is done.
 func (l *Log) write(ctx context.Context, batch []*Event) bool {
 	wait := retryFirst
+	l.mu.Lock()
+	pausing := l.pausing
+	l.mu.Unlock()
 	for {
 		err := l.append(batch)
 		l.setErr(err)
@@ -47,6 +51,10 @@ func (l *Log) write(ctx context.Context, batch []*Event) bool {
 		}
 		select {
 		case <-time.After(wait/2 + rand.N(wait/2)):
+		case <-pausing:
+			l.putBack(batch)
+			l.wrote(0)
+			return true
 		case <-ctx.Done():
 			l.wrote(0)
 			return false

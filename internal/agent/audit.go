@@ -155,21 +155,27 @@ func (t *auditing) applySinks() error {
 // trailGrace is how long the trail's end may take, and that of its sinks.
 const trailGrace = 3 * time.Second
 
+// unwritten is what one image of the agent could not write, for the next to do.
+type unwritten struct {
+	Events []*audit.Event `json:"events,omitempty"`
+	Output []*audit.Event `json:"output,omitempty"`
+}
+
 // suspend leaves the trail to the next image of the agent.
-func (t *auditing) suspend(ctx context.Context) error {
+func (t *auditing) suspend(ctx context.Context) (left unwritten, err error) {
 	if t == nil {
-		return nil
+		return left, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, trailGrace)
 	defer cancel()
-	if err := t.log.Suspend(ctx); err != nil {
-		return err
+	if left.Events, err = t.log.Suspend(ctx); err != nil {
+		return left, err
 	}
-	if err := t.drains.to.Suspend(ctx); err != nil {
+	if left.Output, err = t.drains.to.Suspend(ctx); err != nil {
 		t.log.Resume()
-		return err
+		return left, err
 	}
-	return errors.Join(t.sinks.Apply(nil), t.drains.sinks.Apply(nil)) // their positions are written down
+	return left, errors.Join(t.sinks.Apply(nil), t.drains.sinks.Apply(nil)) // their positions are written down
 }
 
 func (t *auditing) resume() {
@@ -181,7 +187,15 @@ func (t *auditing) resume() {
 	_ = t.applySinks() // it could be applied before
 }
 
-// close writes the end and lets the sinks take it, within bounds.
+// write writes what an earlier image could not.
+func (t *auditing) write(left unwritten) {
+	if t != nil {
+		t.log.Restore(left.Events)
+		t.drains.to.Restore(left.Output)
+	}
+}
+
+// closeTrail writes the end and lets the sinks take it, within bounds.
 func (a *agent) closeTrail() {
 	a.observe(shell.Event{Kind: shell.EventStopped})
 	if a.audit == nil {

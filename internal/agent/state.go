@@ -42,6 +42,8 @@ type stateHead struct {
 	Penalties []broker.PenaltyState `json:"penalties,omitempty"`
 	Host      process.HostState     `json:"host"`
 	Sessions  int                   `json:"sessions"`
+	// Audit is what is to be written to the trail.
+	Audit unwritten `json:"audit,omitzero"`
 }
 
 // sessionRecord is a session and its program, which is nil when it has finished.
@@ -64,10 +66,12 @@ const (
 	maxHandedSocket = 64
 )
 
-// kept is up to where sessions were recorded, and their output sent on, by session id.
+// kept is up to where sessions were recorded, and their output sent on, by session
+// id, and what the audit trail lacks.
 type kept struct {
 	recorded map[string]*record.State
 	drained  map[string]uint64
+	left     unwritten
 }
 
 // monotonic is the kernel's clock that nobody sets, which goes on over an exec.
@@ -100,7 +104,7 @@ func (a *agent) writeRecords(w *handover.Writer, k *kept, began time.Duration) (
 	head := stateHead{
 		Agent: version.String(), Frozen: int64(monotonic()), Began: int64(began), Upgrades: a.upgrades,
 		StateDir: a.config.StateDir, Addresses: a.opened, Lock: numberOf(a.lock),
-		Guard: a.guard.State(), Penalties: a.broker.Penalties(), Host: a.system.State(),
+		Guard: a.guard.State(), Penalties: a.broker.Penalties(), Host: a.system.State(), Audit: k.left,
 	}
 	for _, l := range a.listeners {
 		head.Listeners = append(head.Listeners, numberOf(l))

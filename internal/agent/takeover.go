@@ -115,6 +115,7 @@ func (a *agent) goOn(t *takeover) (err error) {
 // configuration may have changed with the program.
 func (a *agent) resume(t *takeover) error {
 	defer t.file.Close()
+	a.audit.write(t.Audit)
 	a.broker.RestorePenalties(t.Penalties, t.since())
 	if err := a.takeSessions(t); err != nil {
 		return err

@@ -78,7 +78,12 @@ func (a *agent) upgrade(ctx context.Context, info fs.FileInfo) error {
 		return err
 	}
 	defer a.audit.drain()
-	return a.handOver(ctx, next, &kept{recorded, drained}, began)
+	left, err := a.audit.suspend(freezing)
+	if err != nil {
+		return err
+	}
+	defer a.audit.resume()
+	return a.handOver(ctx, next, &kept{recorded, drained, left}, began)
 }
 
 func (a *agent) suspendFront(ctx context.Context) (resume func(), err error) {
@@ -103,10 +108,6 @@ func (a *agent) handOver(ctx context.Context, next successor, k *kept, began tim
 	}
 	a.log.Info("the new program takes over", "version", next.version)
 	fd := numberOf(state)
-	if err := a.audit.suspend(ctx); err != nil {
-		return err
-	}
-	defer a.audit.resume()
 	return execute(next.path, append(descriptors, fd), stateVariable+"="+strconv.Itoa(fd))
 }
 
