@@ -14,6 +14,11 @@ const (
 	// coverShow is how long after it the stream gets its chunk: by then a program
 	// that echoes has done so.
 	coverShow = 1900 * time.Microsecond
+	// coverEvery is how soon there is another chunk where requests are rarer, and
+	// maxCoverShows how many there are to a request at most: output that comes a
+	// little later than an echo need not wait for the next request.
+	coverEvery    = 4 * time.Millisecond
+	maxCoverShows = 8
 	// coverTicks is how many requests may be missing before cover ends, coverLeast
 	// how long it is waited at least.
 	coverTicks = 8
@@ -68,9 +73,16 @@ func (s *Session) newAlarm() *exact.Alarm {
 // request notes the steps that follow a request.
 func (c *cover) request(tick time.Duration, now time.Time) {
 	c.until = now.Add(max(coverTicks*tick, coverLeast))
-	if len(c.shows) < maxCoverSteps {
+	if len(c.writes) < maxCoverSteps {
 		c.writes = append(c.writes, now.Add(coverWrite))
-		c.shows = append(c.shows, now.Add(coverShow))
+	}
+	first := now.Add(coverShow)
+	for len(c.shows) > 0 && !c.shows[len(c.shows)-1].Before(first) {
+		c.shows = c.shows[:len(c.shows)-1] // of a request before, which this one follows
+	}
+	every := max(coverEvery, tick/maxCoverShows)
+	for at := time.Duration(0); at <= max(0, tick-every) && len(c.shows) < maxCoverSteps; at += every {
+		c.shows = append(c.shows, first.Add(at))
 	}
 }
 

@@ -220,3 +220,22 @@ func TestAnotherStreamComesUnderCoverToo(t *testing.T) {
 		}
 	})
 }
+
+// Where requests are rare, because the way is long, output does not wait for them.
+func TestChunksBetweenRareRequests(t *testing.T) {
+	onStage(t, underCover, func(g *stage) {
+		st := g.attach(0)
+		for range 3 {
+			began := time.Now()
+			if _, err := g.Stdin(g.Context(), key, Stdin{Cover: 13 * time.Millisecond}); err != nil {
+				t.Fatal(err)
+			}
+			for _, after := range []time.Duration{coverShow, coverShow + coverEvery, coverShow + 2*coverEvery} {
+				if w := g.write(st, began); w.after != after || w.size != CoverChunk {
+					t.Errorf("what leaves is %+v, want it after %v", w, after)
+				}
+			}
+			<-time.After(time.Until(began.Add(12500 * time.Microsecond)))
+		}
+	})
+}
