@@ -66,6 +66,9 @@ func (l *Log) write(ctx context.Context, batch []*Event) bool {
 
 // append writes a batch to the trail, which it opens if it must.
 func (l *Log) append(batch []*Event) error {
+	if err := checkRoom(l.cfg.Dir); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	trail := l.held
 	l.mu.Unlock()
