@@ -84,11 +84,14 @@ func TestUnderCoverEverythingHasOneSize(t *testing.T) {
 	}
 }
 
-// awaitTicks waits until what passes has been of one size for a while, and
-// returns since when.
+// awaitTicks waits until some requests have passed, with their answers and what
+// the terminal shows, and returns since when.
 func awaitTicks(t *testing.T, r *observer.Relay, from time.Time) time.Time {
 	t.Helper()
-	if !eventually(20*time.Second, func() bool { return len(usual(sizesOf(r.Records(), from, true))) > 0 }) {
+	if !eventually(20*time.Second, func() bool {
+		all := r.Records()
+		return len(usual(sizesOf(all, from, true))) > 0 && len(usual(sizesOf(all, from, false))) > 1
+	}) {
 		t.Fatalf("no covered requests: %v", sizesOf(r.Records(), from, true))
 	}
 	return from
