@@ -227,7 +227,12 @@ func TestDangerousEnvironment(t *testing.T) {
 	}
 	bad := newHost(t, func(h *host, c object) {
 		s := h.debugSource()
-		s["exec"].(object)["env"] = object{"LD_PRELOAD": "/tmp/evil.so"}
+		e, _ := s["exec"].(object) // none for an ordinary user
+		if e == nil {
+			e = object{}
+		}
+		e["env"] = object{"LD_PRELOAD": "/tmp/evil.so"}
+		s["exec"] = e
 		c["sources"] = object{"debug": s}
 	})
 	if got := bad.check(); got.code == 0 || !strings.Contains(got.stderr, "LD_PRELOAD") {
