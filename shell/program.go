@@ -46,14 +46,6 @@ type ReadinessWaiter interface {
 	WaitReadable() error
 }
 
-// ReadyReader may be implemented by a [ReadinessWaiter] whose kernel gives its
-// output in small pieces: the session then takes all that is there at once.
-type ReadyReader interface {
-	// ReadReady is Read without waiting: 0 and no error mean that there is
-	// nothing for now.
-	ReadReady(p []byte) (int, error)
-}
-
 // ErrSuspended is what a [Suspender]'s input returns while it is suspended.
 var ErrSuspended = errors.New("the program's input is suspended")
 

@@ -2,7 +2,6 @@ package shell
 
 import (
 	"errors"
-	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -206,51 +205,6 @@ func (r *readyOutput) Read(p []byte) (int, error) {
 	r.left = r.left[n:]
 	r.sizes = append(r.sizes, len(p))
 	return n, nil
-}
-
-// pieceOutput gives its output in pieces, each ready or not.
-type pieceOutput struct {
-	readyOutput
-	pieces []int // sizes; 0 is nothing for now
-	looks  int
-}
-
-func (r *pieceOutput) ReadReady(p []byte) (int, error) {
-	r.looks++
-	if len(r.pieces) == 0 {
-		return 0, io.EOF
-	}
-	n := min(r.pieces[0], len(p))
-	r.pieces = r.pieces[1:]
-	return n, nil
-}
-
-// Large pieces are taken together until there is nothing for now, the end, or
-// enough; behind a small one nobody looks for another.
-func TestLargePiecesAreReadTogether(t *testing.T) {
-	for name, c := range map[string]struct {
-		room   int
-		pieces []int
-		n      int
-		more   bool
-		looks  int
-		err    error
-	}{
-		"an echo":            {room: 4 << 10, pieces: []int{1, 1}, n: 1, looks: 1},
-		"nothing":            {room: 4 << 10, pieces: []int{0, 1}, looks: 1},
-		"large, then none":   {room: 64 << 10, pieces: []int{4 << 10, 4 << 10, 0, 1}, n: 8 << 10, looks: 3},
-		"large, then small":  {room: 64 << 10, pieces: []int{4 << 10, 7, 1}, n: 4<<10 + 7, looks: 2},
-		"a small room":       {room: 4 << 10, pieces: []int{4 << 10, 1}, n: 4 << 10, more: true, looks: 1},
-		"enough":             {room: 64 << 10, pieces: []int{16 << 10, 16 << 10, 1}, n: 32 << 10, more: true, looks: 2},
-		"the end":            {room: 64 << 10, err: io.EOF, looks: 1},
-		"large, then an end": {room: 64 << 10, pieces: []int{4 << 10}, n: 4 << 10, err: io.EOF, looks: 2},
-	} {
-		r := &pieceOutput{pieces: c.pieces}
-		n, more, err := readPieces(r, make([]byte, c.room))
-		if n != c.n || more != c.more || err != c.err || r.looks != c.looks {
-			t.Errorf("%s: %d bytes, more %v, %v, %d looks", name, n, more, err, r.looks)
-		}
-	}
 }
 
 func TestReadinessIsWaitedForWithoutMemory(t *testing.T) {

@@ -55,24 +55,15 @@ func (s *Session) read(t FrameType, r io.Reader) {
 		s.readPlain(t, r)
 		return
 	}
-	pieces, _ := r.(ReadyReader)
-	more := false // to be had without waiting
 	for empty := 0; empty < maxEmptyReads; empty++ {
-		waited := !more
-		if waited && ready.WaitReadable() != nil {
+		if ready.WaitReadable() != nil {
 			return
 		}
 		room, err := s.backlog.Reserve(t)
 		if err != nil {
 			return
 		}
-		n := 0
-		if pieces != nil {
-			n, more, err = readPieces(pieces, room)
-		}
-		if n == 0 && err == nil && waited {
-			n, err = r.Read(room)
-		}
+		n, err := r.Read(room)
 		failpoint.Hit(failpoint.OutputRead, "")
 		s.sawOutput()
 		s.backlog.Commit(n)
@@ -82,22 +73,6 @@ func (s *Session) read(t FrameType, r io.Reader) {
 		}
 		if n > 0 {
 			empty = -1
-		}
-	}
-}
-
-// readPieces reads what is there, piece by piece if they are large: a terminal's
-// kernel gives 4 KiB at a time, and to look for the next piece costs less than
-// to wake whoever waits for this one. What a key is answered with is small, and
-// not held up by a second look. more says that the last piece filled its room.
-func readPieces(r ReadyReader, room []byte) (n int, more bool, err error) {
-	enough := min(len(room), gatherEnough)
-	for {
-		var piece int
-		piece, err = r.ReadReady(room[n:])
-		n += piece
-		if more = n >= enough; more || err != nil || piece < gatherFrom {
-			return n, more && err == nil, err
 		}
 	}
 }

@@ -22,20 +22,12 @@ type output struct {
 	// cut says that no more is waited for: what is there already is read.
 	cut  atomic.Bool
 	rest int // bytes read since
-
-	once    func(fd uintptr) // readOnce, made once
-	room    []byte           // for readOnce
-	got     int              // what it said
-	failure error
 }
 
-var (
-	_ shell.ReadinessWaiter = (*output)(nil)
-	_ shell.ReadyReader     = (*output)(nil)
-)
+var _ shell.ReadinessWaiter = (*output)(nil)
 
 func (o *output) open(f *os.File) (err error) {
-	o.file, o.once = f, o.readOnce
+	o.file = f
 	o.conn, err = f.SyscallConn()
 	return err
 }
@@ -64,55 +56,25 @@ func (o *output) Read(p []byte) (int, error) {
 	return o.readRest(p)
 }
 
-// ReadReady implements [shell.ReadyReader].
-func (o *output) ReadReady(p []byte) (int, error) {
-	if o.cut.Load() {
-		return o.readRest(p)
-	}
-	n, err := o.attempt(p)
-	if errors.Is(err, unix.EAGAIN) {
-		return 0, nil
-	}
-	return n, endOfOutput(err)
-}
-
 // readRest does not wait. The kernel looks through a terminal's buffers before
 // it says that there is nothing, so nothing that was written before is missed.
 func (o *output) readRest(p []byte) (n int, err error) {
 	if o.rest >= maxRest || len(p) == 0 {
 		return 0, io.EOF
 	}
-	n, err = o.attempt(p)
-	if errors.Is(err, unix.EAGAIN) {
+	closed := o.conn.Control(func(fd uintptr) {
+		for {
+			if n, err = unix.Read(int(fd), p); !errors.Is(err, unix.EINTR) {
+				return
+			}
+		}
+	})
+	if closed != nil || n <= 0 && (err == nil || errors.Is(err, unix.EAGAIN)) {
 		return 0, io.EOF
 	}
+	n = max(n, 0)
 	o.rest += n
 	return n, endOfOutput(err)
-}
-
-// attempt reads without waiting. The end is io.EOF.
-func (o *output) attempt(p []byte) (int, error) {
-	o.room = p
-	err := o.conn.Control(o.once)
-	o.room = nil
-	switch {
-	case err != nil:
-		return 0, io.EOF // closed
-	case o.failure != nil:
-		return 0, o.failure
-	case o.got <= 0:
-		return 0, io.EOF
-	}
-	return o.got, nil
-}
-
-func (o *output) readOnce(fd uintptr) {
-	for {
-		o.got, o.failure = unix.Read(int(fd), o.room)
-		if !errors.Is(o.failure, unix.EINTR) {
-			return
-		}
-	}
 }
 
 func endOfOutput(err error) error {
