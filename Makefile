@@ -29,7 +29,7 @@ SOAK_MINUTES ?= 120
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/agent and bin/agent-cli, static
@@ -128,6 +128,10 @@ deps: ## write deps.txt, the list of what each binary links, anew
 .PHONY: docs
 docs: ## write the refusals of PROTOCOL.md anew
 	go test -count=1 -run '^TestRefusalTable$$' . -update
+
+.PHONY: dashboard-picture
+dashboard-picture: build ## draw docs/dashboard.svg anew, as root: a minute of a real agent, as examples/grafana asks Prometheus
+	@bash scripts/dashboard.sh docs/dashboard.svg
 
 .PHONY: man
 man: ## write man pages and completions into dist/agent and dist/agent-cli

@@ -10,8 +10,8 @@
 //	session_oldest_age_seconds{source,subject}          gauge: age of the oldest live session; absent without one
 //	session_seconds_total{source,subject}               counter: life of ended sessions, added up
 //	session_duration_seconds                            histogram: life of ended sessions
-//	session_attaches_total{source,subject}              counter: clients that joined a session again
-//	session_detaches_total{source,subject}              counter: sessions that lost their client
+//	session_attaches_total{source,subject}              counter: clients that joined a session, the one that opened it too
+//	session_detaches_total{source,subject}              counter: clients that left a session, at its end too
 //	session_bytes_total{source,subject,direction}       counter: input accepted, output handed to clients
 //	open_duration_seconds                               histogram: from the call to the program's start
 //	stdin_duration_seconds                              histogram: from the call to the program's queue

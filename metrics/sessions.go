@@ -97,8 +97,8 @@ var (
 	oldestDesc      = desc("session_oldest_age_seconds", "Age of the oldest live session.", byPair...)
 	openedDesc      = desc("sessions_total", "Sessions opened.", byPair...)
 	lastedDesc      = desc("session_seconds_total", "Life of ended sessions, added up.", byPair...)
-	attachesDesc    = desc("session_attaches_total", "Clients that joined a session again.", byPair...)
-	detachesDesc    = desc("session_detaches_total", "Sessions that lost their client.", byPair...)
+	attachesDesc    = desc("session_attaches_total", "Clients that joined a session, the one that opened it too.", byPair...)
+	detachesDesc    = desc("session_detaches_total", "Clients that left a session, at its end too.", byPair...)
 	bytesDesc       = desc("session_bytes_total", "Input accepted from clients and output handed to them.", append(byPair[:2:2], "direction")...)
 	descsOfSessions = []*prometheus.Desc{activeDesc, rootDesc, oldestDesc, openedDesc, lastedDesc, attachesDesc, detachesDesc, bytesDesc}
 )
