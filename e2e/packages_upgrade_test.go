@@ -17,7 +17,7 @@ func (p packaged) restart() {
 	p.until("the session", `pgrep -x -f 'sleep 4712'`)
 	p.sh(`systemctl restart shellagent`)
 	p.until("the client's word for it", `grep -q stopping /run/client`)
-	p.sh(`! pgrep -f 'sleep 471[12]'`)
+	p.sh(`! pgrep -x -f 'sleep 471[12]'`)
 	p.sh(`systemctl kill --kill-whom=main --signal=KILL shellagent`)
 	p.until("the agent to come back", `[ "$(systemctl show --property NRestarts --value shellagent)" = 1 ]; `+p.client("debug 127.0.0.1 -- true"))
 }
