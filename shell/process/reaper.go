@@ -130,7 +130,7 @@ func (r *reaper) sweep(before map[processID]time.Time) (dead map[processID]time.
 			delete(s.exempt, id)
 		}
 	}
-	now := time.Now()
+	now, starting := time.Now(), s.starting()
 	dead = make(map[processID]time.Time)
 	needed = len(s.trees) > 0
 	for _, c := range table {
@@ -146,7 +146,7 @@ func (r *reaper) sweep(before map[processID]time.Time) (dead map[processID]time.
 		since, seen := before[c.id]
 		switch {
 		case !c.dead():
-		case seen && now.Sub(since) >= limit:
+		case seen && now.Sub(since) >= limit && !starting:
 			bury(c.id.pid)
 		case seen:
 			dead[c.id] = since

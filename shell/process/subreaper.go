@@ -81,10 +81,24 @@ func (s *subreaper) owner(c stat) *descent {
 			return d
 		}
 	}
+	if c.dead() && s.starting() {
+		return nil
+	}
 	if suspects := s.suspects(c); len(suspects) == 1 {
 		return suspects[0]
 	}
 	return nil
+}
+
+// starting says that a session's leader is not known yet. It may have ended all
+// the same, and tells nothing of itself then; it is its starter's to bury. s.mu is held.
+func (s *subreaper) starting() bool {
+	for _, d := range s.trees {
+		if d.leader.pid == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // suspects returns the sessions that may have started an orphan which tells
