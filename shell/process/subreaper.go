@@ -2,6 +2,7 @@ package process
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -69,7 +70,12 @@ func (s *subreaper) owner(c stat) *descent {
 		return nil
 	}
 	for _, d := range s.trees {
-		if d.leader == c.id || d.known[c.id] {
+		if d.leader == c.id {
+			return d
+		}
+	}
+	for _, d := range s.trees {
+		if d.known[c.id] {
 			return d
 		}
 	}
@@ -81,7 +87,7 @@ func (s *subreaper) owner(c stat) *descent {
 			return d
 		}
 	}
-	if c.dead() && s.starting() {
+	if s.starting() && isOver(c) {
 		return nil
 	}
 	if suspects := s.suspects(c); len(suspects) == 1 {
@@ -99,6 +105,16 @@ func (s *subreaper) starting() bool {
 		}
 	}
 	return false
+}
+
+// isOver says that a process is dead, or so far in its exit that it has no
+// program and no environment any more.
+func isOver(c stat) bool {
+	if c.dead() {
+		return true
+	}
+	_, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", c.id.pid))
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // suspects returns the sessions that may have started an orphan which tells
