@@ -152,8 +152,14 @@ func TestRecordedTerminal(t *testing.T) {
 	}
 	s := shellScreen(t, h)
 	s.remotePrompt()
+	// A line editor's keys are recorded as far as they are shown before Enter.
+	enter := func(line string) {
+		s.tmux("send-keys", "-l", line)
+		h.waitFor(line+" on the screen", func() bool { return strings.Contains(strings.ReplaceAll(s.text(), "\n", ""), line) })
+		s.keys("Enter")
+	}
 	ask := func(command, prompt, secret, after string) {
-		s.line(command)
+		enter(command)
 		s.see(prompt)
 		for _, c := range secret {
 			s.tmux("send-keys", "-l", string(c))
@@ -166,8 +172,7 @@ func TestRecordedTerminal(t *testing.T) {
 	ask("python3 "+script, "PIN:", "third-secret", "thanks")
 	ask("echo visible''-words; read -p 'na''me: ' n; echo hel''lo", "name:", "bobby", "hello")
 	s.resize(90, 20)
-	s.see("remote$")
-	s.line("exit")
+	enter("exit")
 	s.see("local$")
 
 	file := h.oneRecording()
