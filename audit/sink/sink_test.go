@@ -190,6 +190,7 @@ func TestSinkComesBackToItsPlace(t *testing.T) {
 	}
 	tr.awaitAll()
 	tr.wholeAndInOrder(linesOf(t, filepath.Join(dir, "out")))
+	tr.await("well again", func(s State) bool { return s.Err == nil })
 	if s := tr.set.States()[0]; s.Err != nil || s.Lost != 0 || s.Taken != tr.Link().N {
 		t.Errorf("%+v", s)
 	}
