@@ -184,6 +184,7 @@ func TestASuspendedClientComesBack(t *testing.T) {
 }
 
 func TestWatch(t *testing.T) {
+	need(t, "vim")
 	h := startHost(t, nil)
 	p := newCutting(t, h.port, faults{})
 	h.targetPort(p.port())
@@ -208,21 +209,33 @@ func TestWatch(t *testing.T) {
 	watcher.seeNot("is lost")
 	user.line("clear; echo shown after the c''ut")
 	watcher.see("shown after the cut")
+	// The session's own client is back, too: what it is told from now on is not
+	// followed by what it has missed, which clears the screen.
+	user.see("shown after the cut")
 	// Whoever watches types nothing, and leaves without a trace in the session.
 	watcher.tmux("send-keys", "-l", "echo typed by nobo''dy")
 	watcher.keys("Enter")
-	user.line("clear; printf '\\033[?1049hfull scr''een'; read -r x; printf '\\033[?1049l'")
-	watcher.see("full screen")
+	// A vim that asks the terminal nothing leaves no answer to the shell.
+	user.line("clear; vim -u NONE -N --cmd 'set t_RV= t_u7= t_RF= t_RB='")
+	watcher.see("~\n~\n~")
 	watcher.keys("q")
 	watcher.see("local$")
 	watcher.line("echo code=$?; stty -a | grep -o ' echo ' | head -1")
 	watcher.see("code=0")
 	watcher.see(" echo")
+	user.tmux("send-keys", "-l", ":q!")
 	user.keys("Enter")
 	user.see("remote$")
 	if text := user.text(); strings.Contains(text, "typed by nobody") {
 		t.Errorf("a watcher typed:\n%s", text)
 	}
+	// At a prompt nothing draws over what the user is told, as vim does when the
+	// client that came back has it draw anew.
+	watcher.line("clear; " + agentBin + " watch -c " + h.client + " myhost")
+	user.see("this session is watched from 127.0.0.1")
+	watcher.keys("q")
+	watcher.see("local$")
+	user.see("nobody watches this session any more")
 	user.line("clear; exit 3")
 	user.see("local$")
 }
