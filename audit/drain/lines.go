@@ -112,9 +112,7 @@ func (l *Lines) show(r rune, emit func(string)) {
 	case '\b':
 		l.column = max(l.column-1, 0)
 	case '\t':
-		for next := l.column/8*8 + 8; l.column < next; {
-			l.move(1, emit)
-		}
+		l.move(8 - l.column%8)
 	case 0x1b:
 		l.state = escape
 	case 0x9b:
@@ -139,8 +137,8 @@ func (l *Lines) put(r rune, emit func(string)) {
 	l.column++
 }
 
-// move goes right over what is there.
-func (l *Lines) move(n int, _ func(string)) {
+// move goes right over what is there, to the longest line's end at most.
+func (l *Lines) move(n int) {
 	l.column = min(l.column+n, maxLine)
 	for len(l.cells) < l.column {
 		l.cells = append(l.cells, ' ')
@@ -165,7 +163,7 @@ func (l *Lines) csi(r rune, emit func(string)) {
 	n := l.number()
 	switch r {
 	case 'C', 'a':
-		l.move(max(n, 1), emit)
+		l.move(max(n, 1))
 	case 'D':
 		l.column = max(l.column-max(n, 1), 0)
 	case 'G', '`':

@@ -56,11 +56,16 @@ func TestLines(t *testing.T) {
 	if got := linesOf(long + "\nx\n"); len(got) != 4 || strings.Join(got[:3], "") != long || got[3] != "x" {
 		t.Errorf("%d lines", len(got))
 	}
+	// No column lies beyond the longest line's last one.
+	if got, want := linesOf(strings.Repeat("x", maxLine)+"\t.\n"), []string{strings.Repeat("x", maxLine), "."}; !slices.Equal(got, want) {
+		t.Errorf("a tab at the longest line's end: %d lines", len(got))
+	}
 }
 
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("a\x1b[3;4Hb\x1b[9999999999999999@\r\n"))
 	f.Add([]byte("\x1b]\x1b[1P\x9b\xc2"))
+	f.Add([]byte(strings.Repeat("x", maxLine) + "\t\t\t.\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var l Lines
 		check := func(line string) {
