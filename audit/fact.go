@@ -26,7 +26,7 @@ func factsOf(e *shell.Event) []*Event {
 	}
 	if d := e.Detail; d != nil {
 		f.Command, f.Argv, f.Terminal, f.Reason = d.Command, d.Argv, d.Terminal, d.Why
-		f.Operation, f.Labels, f.Recording, f.Sealed = d.Operation, d.Labels, d.Recording, d.Sealed
+		f.Operation, f.Labels, f.Email, f.Recording, f.Sealed = d.Operation, d.Labels, d.Email, d.Recording, d.Sealed
 	}
 	return complete(f, e)
 }

@@ -159,7 +159,7 @@ func (b *Broker) opened(s *shell.Session, call *shell.Call, began time.Time) {
 	b.logger(s).Info("session opened", "user", g.Credential.User, "argv", g.Argv, "remote", call.Remote, "label", g.Label, "took", took)
 	e := sessionFact(shell.EventOpened, s)
 	e.Remote, e.Duration = call.Remote.Addr(), took
-	e.Detail = &shell.Detail{Command: commandOf(s.Request()), Argv: g.Argv, Terminal: s.Request().Terminal != nil, Operation: g.Operation, Labels: g.Labels}
+	e.Detail = &shell.Detail{Command: commandOf(s.Request()), Argv: g.Argv, Terminal: s.Request().Terminal != nil, Operation: g.Operation, Labels: g.Labels, Email: g.Email}
 	b.observe(e)
 }
 

@@ -62,6 +62,7 @@ func TestDrainSendsLines(t *testing.T) {
 	if r := h.exec(nil, "myhost", "--command", `echo plain; printf '10%%\r100%%\n'; printf '\033[31mred\033[0m\n'; echo "db password=hunter2 ok"; echo oops >&2; sleep 0.2; printf end`); r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
+	h.told("session.opened", map[string]any{"subject": "alice", "email": "alice@example.com"})
 	all := h.awaitDrained("end")
 	var out, errs []string
 	for _, l := range all {

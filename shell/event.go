@@ -64,9 +64,10 @@ type Detail struct {
 	Terminal bool
 	// Why says what limit was reached, or how a key lost its rights.
 	Why string
-	// Operation and Labels are the grant's.
+	// Operation, Labels and Email are the grant's.
 	Operation string
 	Labels    map[string]string
+	Email     string
 	// Recording is its file, Sealed the hash of its last link once it is complete.
 	Recording string
 	Sealed    string

@@ -54,6 +54,10 @@ type Grant struct {
 	// Cover is [CoverOffered], [CoverRequired], or "" for no keystroke cover.
 	Cover string
 
+	// Banner is text that the client shows before the session, of at most
+	// [MaxBanner] bytes; "" for none.
+	Banner string `json:",omitzero"`
+
 	// Record is how the session is recorded, nil for not at all.
 	Record *Record
 	// Drain is how its output goes to the sinks of the audit trail, nil for not at all.
@@ -62,6 +66,8 @@ type Grant struct {
 	// says; "" means the session's id. Labels go with it.
 	Operation string
 	Labels    map[string]string
+	// Email is the person's, as far as it is known; "" when it is not.
+	Email string
 }
 
 // Drain is how a session's output goes to sinks. Nobody changes it.

@@ -2,7 +2,6 @@ package sources
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -135,9 +134,6 @@ func (d *decision) fromList(open shell.OpenRequest) *shell.Denied {
 			return refuse(err)
 		}
 		list = argv(words)
-	}
-	if len(list) == 0 {
-		return refuse(errors.New("it allows some commands and no shell"))
 	}
 	if !d.source.commandAllowed(list) {
 		return refuse(fmt.Errorf("%.200q is not one of its commands", join(list)))

@@ -47,9 +47,15 @@ type Source struct {
 	// ForceCommand runs in place of whatever was asked for. What that was is in
 	// SHELLAGENT_ORIGINAL_COMMAND and SSH_ORIGINAL_COMMAND.
 	ForceCommand Program `json:"forceCommand"`
+	// Allow is what may be asked of the source; nil means a shell and commands, or
+	// with Commands those alone.
+	Allow *Allow `json:"allow"`
 	// AcceptEnv are patterns with * and ? of variables that the client may set;
 	// nil means [DefaultAcceptEnv].
 	AcceptEnv []string `json:"acceptEnv"`
+
+	// Banner is text that a client shows before a session begins.
+	Banner Banner `json:"banner"`
 
 	// Record is whether and how sessions are recorded; a change holds for those
 	// that begin.

@@ -68,6 +68,7 @@ var steps = []step{
 	{"rule", (*decision).askRules},
 	{"request", (*decision).askRequest},
 	{"user", (*decision).askUser},
+	{"action", (*decision).askAction},
 	{"command", (*decision).askCommand},
 	{"environment", (*decision).askEnvironment},
 }
@@ -207,7 +208,7 @@ func (d *decision) ruleEnv() ruleEnv {
 	q := &d.request
 	env := ruleEnv{
 		Claims: q.Claims, Verified: map[string]any{}, Source: d.source.name, Key: q.Key.Thumbprint(), Subject: d.subject,
-		Now: q.Now, Command: commandText(q.Open), Argv: q.Open.Argv, Terminal: q.Open.Terminal != nil,
+		Now: q.Now, Action: string(q.Open.Action()), Command: commandText(q.Open), Argv: q.Open.Argv, Terminal: q.Open.Terminal != nil,
 	}
 	if env.Claims == nil {
 		env.Claims = map[string]any{}
@@ -248,7 +249,7 @@ func (d *decision) askEnvironment(context.Context) (string, *shell.Denied) {
 		g.Dir = d.user.Home
 	}
 	g.Source, g.Subject, g.Key, g.Limits = s.name, d.subject, d.request.Key.Thumbprint(), s.limits
-	g.Cover = s.cover
+	g.Cover, g.Banner = s.cover, s.banner
 	d.label()
 	if len(dropped) > 0 {
 		return d.say("starts in %s; not accepted from the client: %s", g.Dir, strings.Join(dropped, " ")), nil

@@ -93,7 +93,7 @@ func TestWhatIsStarted(t *testing.T) {
 		{"listed", `"commands": ["uptime"]`, argv("uptime"), "uptime: uptime"},
 		{"listed, as a string", `"commands": ["uptime"]`, command(" uptime "), "uptime: uptime"},
 		{"listed, more arguments", `"commands": ["uptime"]`, argv("uptime", "-p"), "command"},
-		{"listed, no shell", `"commands": ["uptime"]`, interactive, "command"},
+		{"listed, no shell", `"commands": ["uptime"]`, interactive, "action"},
 		{"nothing listed", `"commands": []`, argv("uptime"), "command"},
 		{"one argument", `"commands": [["systemctl", "status", "*"]]`, command("systemctl status 'a b'"), "systemctl: systemctl status 'a b'"},
 		{"one argument, none", `"commands": ["systemctl status *"]`, argv("systemctl", "status"), "command"},

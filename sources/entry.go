@@ -27,8 +27,11 @@ type KeyEntry struct {
 
 	// Subject is the person: 1 to 64 of A-Z a-z 0-9 . _ @ + -. It may be left
 	// out; "$subject" then has nobody to run as.
-	Subject string   `json:"subject"`
-	Keys    []string `json:"keys"`
+	Subject string `json:"subject"`
+	// Email is the person's, for the audit trail and drains; "" leaves it to the
+	// source's labels and the token.
+	Email string   `json:"email"`
+	Keys  []string `json:"keys"`
 	// From are the addresses and networks the keys may come from; nil means any.
 	From []string `json:"from"`
 	// NotAfter is the last moment (RFC 3339) or the last day in UTC
@@ -61,6 +64,7 @@ type entry struct {
 	key     jwtauth.PublicKey
 	thumb   string
 	subject string
+	email   string
 	label   string
 	from    []netip.Prefix
 	limited bool // from was given
@@ -118,6 +122,9 @@ func (e KeyEntry) compile(pointer string) ([]named, []error) {
 	if e.Subject != "" {
 		bad("/subject", checkSubject(e.Subject))
 	}
+	if e.Email != "" {
+		bad("/email", checkEmail(e.Email))
+	}
 	if e.Keys == nil {
 		bad("", errors.New(`the entry has no keys; add "keys": ["ssh-ed25519 AAAA…"], or [] for none`))
 	}
@@ -133,7 +140,7 @@ func (e KeyEntry) compile(pointer string) ([]named, []error) {
 			bad(at, err)
 			continue
 		}
-		one.subject, one.from, one.limited, one.notAfter = e.Subject, from, e.From != nil, notAfter
+		one.subject, one.email, one.from, one.limited, one.notAfter = e.Subject, e.Email, from, e.From != nil, notAfter
 		one.where, one.pointer = pointer+at, pointer+at
 		entries = append(entries, named{entry: one, sources: e.Sources, all: e.Sources == nil})
 	}

@@ -82,8 +82,11 @@ func (b *builder) record(s *source, r Record, at func(...string) string) {
 }
 
 // OperationClaim is the claim of a token that names the operation a session is a
-// part of.
-const OperationClaim = "operation_id"
+// part of. EmailClaim is that with the e-mail address of whoever opens it.
+const (
+	OperationClaim = "operation_id"
+	EmailClaim     = "operation_user_email"
+)
 
 const (
 	maxLabels = 32
@@ -136,6 +139,7 @@ func (d *decision) label() {
 			g.Labels[name] = text
 		}
 	}
+	g.Email = d.email()
 }
 
 // labelText is a claim as a label: a string, number or boolean that is not long.

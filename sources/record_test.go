@@ -84,3 +84,40 @@ func TestLabels(t *testing.T) {
 		t.Errorf("without claims: %q, %v, %v", g.Operation, g.Labels, err)
 	}
 }
+
+// TestEmail asks where an address is taken from, and which one wins.
+func TestEmail(t *testing.T) {
+	for members, want := range map[string]string{
+		``:                                    "claim@example.com",
+		`"labelClaims": ["email"]`:            "label@example.com",
+		`"labels": {"email": "no address"}`:   "claim@example.com",
+		`"labels": {"email": "op@corp.test"}`: "op@corp.test",
+		`"labels": {"email": "a@b", "operation_user_email": "op@corp.test"}`: "op@corp.test",
+	} {
+		p, q := recording(t, members)
+		q.Claims = map[string]any{"operation_user_email": "claim@example.com", "email": "label@example.com"}
+		g, err := p.Decide(t.Context(), q)
+		if err != nil || g.Email != want {
+			t.Errorf("%s: %q, %v; want %q", members, g.Email, err, want)
+		}
+	}
+	key, line := newKey(t, "k")
+	configured := func(email string) (*Policy, error) {
+		return New(Config{
+			Exec: Exec{User: "operator"}, Sources: map[string]Source{"s": {Labels: map[string]string{"email": "label@example.com"}}},
+			VerifyKeys: []KeyEntry{{Subject: "alice", Email: email, Keys: []string{line}}},
+		}, Options{Accounts: host()})
+	}
+	p, err := configured("alice@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, err := p.Decide(t.Context(), ask(p, "s", key)); err != nil || g.Email != "alice@example.com" {
+		t.Errorf("of the key's entry: %q, %v", g.Email, err)
+	}
+	for _, email := range []string{"alice", "@", "a@", "a b@c", "a@b\n", "a@" + strings.Repeat("x", maxEmail)} {
+		if _, err := configured(email); err == nil || !strings.Contains(err.Error(), "e-mail") {
+			t.Errorf("%q: %v", email, err)
+		}
+	}
+}

@@ -33,6 +33,8 @@ type ruleEnv struct {
 	Remote string `expr:"remote"`
 	// Now is the time of the request in the agent's zone.
 	Now time.Time `expr:"now"`
+	// Action is what is asked for: see [shell.Action].
+	Action string `expr:"action"`
 	// Command is the command string, or the arguments quoted as one; "" for an
 	// interactive shell.
 	Command  string   `expr:"command"`
@@ -71,7 +73,7 @@ func newRule(text string) (*rule, error) {
 	if err != nil {
 		// The lines below the first draw the place.
 		first, _, _ := strings.Cut(err.Error(), "\n")
-		return nil, fmt.Errorf("the rule does not compile: %s; known: claims, verified, source, key, subject, remote, now, command, argv, terminal", first)
+		return nil, fmt.Errorf("the rule does not compile: %s; known: claims, verified, source, key, subject, remote, now, action, command, argv, terminal", first)
 	}
 	node := program.Node()
 	check := &boundedWalk{}

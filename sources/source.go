@@ -31,6 +31,8 @@ type source struct {
 	listed    bool
 	commands  []pattern
 	acceptEnv []string
+	allow     []shell.Action
+	banner    string
 
 	ring     map[string]*entry
 	vouchers []*vouching
@@ -90,6 +92,8 @@ func (b *builder) source(name string, global []named, rules []*rule, commands []
 	for i, p := range c.AcceptEnv {
 		b.bad(at("acceptEnv", strconv.Itoa(i)), checkAcceptPattern(p))
 	}
+	b.allow(s, c, at)
+	b.banner(s, c.Banner, at)
 	b.limits(s, c, at)
 	b.record(s, c.Record, at)
 	b.drain(s, c.Drain, at)

@@ -23,11 +23,15 @@ type SourceSummary struct {
 	Group string `json:"group,omitempty"`
 	// Shell is the login shell or the list; empty for the user's own.
 	Shell []string `json:"shell,omitempty"`
+	// Allow is what may be asked of it.
+	Allow []shell.Action `json:"allow"`
 	// Commands are the patterns that alone may be run; nil means any.
 	Commands     []string `json:"commands,omitempty"`
 	ForceCommand []string `json:"forceCommand,omitempty"`
 	AcceptEnv    []string `json:"acceptEnv,omitempty"`
-	Rules        []string `json:"jwtRules,omitempty"`
+	// Banner is what clients show before a session begins.
+	Banner string   `json:"banner,omitempty"`
+	Rules  []string `json:"jwtRules,omitempty"`
 	// VerifyCommands may let in who is not in Keys.
 	VerifyCommands [][]string   `json:"verifyCommands,omitempty"`
 	Limits         LimitSummary `json:"limits"`
@@ -65,6 +69,7 @@ func summarizeLimits(l shell.Limits) LimitSummary {
 // KeySummary is one key of a source.
 type KeySummary struct {
 	Subject    string `json:"subject,omitempty"`
+	Email      string `json:"email,omitempty"`
 	Label      string `json:"label,omitempty"`
 	Thumbprint string `json:"thumbprint"`
 	// Fingerprint is OpenSSH's.
@@ -92,6 +97,7 @@ func (p *Policy) summarize(ctx context.Context, s *source, now time.Time) Source
 	sum := SourceSummary{
 		Name: s.name, User: s.user, Group: s.group, Limits: summarizeLimits(s.limits), Keys: []KeySummary{},
 		Shell: s.shell.words(), ForceCommand: s.force.words(), AcceptEnv: slices.Clone(s.acceptEnv),
+		Allow: append([]shell.Action{}, s.allow...), Banner: s.banner,
 		Record: summarizeRecord(s.record), Drain: summarizeDrain(s.drain), Labels: maps.Clone(s.labels), LabelClaims: slices.Clone(s.labelClaims),
 	}
 	if sum.User == "" {
@@ -134,7 +140,7 @@ func (s *source) entries() []*entry {
 
 func (p *Policy) summarizeKey(ctx context.Context, s *source, e *entry, now time.Time) KeySummary {
 	k := KeySummary{
-		Subject: e.subject, Label: e.label, Thumbprint: e.thumb, Fingerprint: e.key.OpenSSHFingerprint(),
+		Subject: e.subject, Email: e.email, Label: e.label, Thumbprint: e.thumb, Fingerprint: e.key.OpenSSHFingerprint(),
 		Where: e.where, NotAfter: e.notAfter,
 	}
 	for _, n := range e.from {
@@ -143,8 +149,8 @@ func (p *Policy) summarizeKey(ctx context.Context, s *source, e *entry, now time
 	d := decision{policy: p, explain: true, request: Request{Source: s.name, Key: e.key, Now: now}}
 	for _, step := range steps {
 		_, denied := step.ask(&d, ctx)
-		// Which commands there are is told per source.
-		if denied != nil && denied.Reason != shell.ReasonCommand {
+		// What may be asked, and which commands there are, is told per source.
+		if denied != nil && denied.Reason != shell.ReasonCommand && denied.Reason != shell.ReasonAction {
 			k.Refused = denied.Error()
 			return k
 		}

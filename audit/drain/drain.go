@@ -168,7 +168,7 @@ func (d *Drain) about(kind audit.Kind) *audit.Event {
 	return &audit.Event{
 		Kind: kind, Time: time.Now(), Session: d.session, Source: g.Source, User: g.Credential.User,
 		OperationID: cmp.Or(g.Operation, d.session), OperationUserName: g.Subject,
-		OperationUserEmail: cmp.Or(g.Labels["operation_user_email"], g.Labels["email"]), Labels: g.Labels,
+		OperationUserEmail: g.Email, Labels: g.Labels,
 	}
 }
 

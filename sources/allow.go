@@ -1,0 +1,82 @@
+package sources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"shellagent/shell"
+)
+
+// Allow is what may be asked of a source. What a written one leaves out is
+// denied.
+type Allow struct {
+	// Shell is the source's shell.
+	Shell bool `json:"shell"`
+	// Exec is a command: any, a shell too, unless commands or forceCommand say
+	// otherwise.
+	Exec bool `json:"exec"`
+}
+
+// defaultAllow is what a source without allow allows.
+var defaultAllow = Allow{Shell: true, Exec: true}
+
+// actions returns what is allowed, in the order in which it is told.
+func (a Allow) actions() []shell.Action {
+	var all []shell.Action
+	for _, one := range []struct {
+		allowed bool
+		action  shell.Action
+	}{{a.Shell, shell.ActionShell}, {a.Exec, shell.ActionExec}} {
+		if one.allowed {
+			all = append(all, one.action)
+		}
+	}
+	return all
+}
+
+// allow sets what may be asked of a source, and refuses what contradicts itself.
+func (b *builder) allow(s *source, c Source, at func(...string) string) {
+	allow := defaultAllow
+	switch {
+	case c.Allow == nil && s.listed:
+		allow.Shell = false
+	case c.Allow == nil:
+	default:
+		allow = *c.Allow
+		if s.listed && allow.Shell {
+			b.bad(at("allow", "shell"), errors.New("commands are all that may be run, so there is no shell; keep one of the two"))
+		}
+		if s.listed && !allow.Exec {
+			b.bad(at("allow"), errors.New(`commands are what exec may run, and allow denies it; add "exec": true, or remove commands`))
+		}
+	}
+	s.allow = allow.actions()
+	if len(s.allow) == 0 {
+		b.warn(fmt.Sprintf("source %q allows nothing: its allow has neither shell nor exec", s.name))
+	}
+}
+
+// askAction decides whether what is asked for may be asked at all.
+func (d *decision) askAction(context.Context) (string, *shell.Denied) {
+	action, allowed := d.request.Open.Action(), d.source.allow
+	if !slices.Contains(allowed, action) {
+		denied := shell.Deny(shell.ReasonAction, fmt.Errorf("the source %q allows %s, and %s is asked for", d.source.name, actionList(allowed), action))
+		denied.Public = fmt.Sprintf("the source does not allow %s: it allows %s", action, actionList(allowed))
+		return "", denied
+	}
+	return d.say("%s is asked for; the source allows %s", action, actionList(allowed)), nil
+}
+
+func actionList(actions []shell.Action) string {
+	if len(actions) == 0 {
+		return "nothing"
+	}
+	names := make([]string, len(actions))
+	for i, a := range actions {
+		names[i] = string(a)
+	}
+	return strings.Join(names, ", ")
+}
