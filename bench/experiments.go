@@ -45,10 +45,11 @@ func (s *scene) ciphers(a peers.Ask) []measure.Contestant {
 
 // experiments are all that can be run, in the order of the report.
 func (s *scene) experiments() []measure.Experiment {
-	long := make([]measure.Experiment, 0, 20)
+	long := make([]measure.Experiment, 0, 25)
 	long = append(long, s.starting()...)
 	long = append(long, s.typing()...)
 	long = append(long, s.output()...)
+	long = append(long, s.recording()...)
 	long = append(long, s.transfers("", nil)...)
 	long = append(long, s.transfers(" at 50 ms", s.long)...)
 	return append(long, s.crowds()...)

@@ -36,6 +36,7 @@ type scene struct {
 	noiseFile            string
 	text                 []byte // what terminals show
 	textFile             string
+	bulkText             []byte  // the same, as much of it as of noise
 	load                 float64 // of the machine, before anything was started
 }
 
@@ -117,6 +118,10 @@ func (s *scene) data() error {
 		return err
 	}
 	if err := os.WriteFile(s.textFile, s.text, 0o644); err != nil {
+		return err
+	}
+	s.bulkText = terminalText(s.size.bulk)
+	if err := os.WriteFile(s.textFile+"-bulk", s.bulkText, 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(s.textFile+"-wire", s.text[:s.size.wire], 0o644)

@@ -48,7 +48,7 @@ func (d *Dropbear) Name() string { return "dropbear" }
 
 // Command implements Peer.
 func (d *Dropbear) Command(a Ask) (driver.Command, error) {
-	if a.Shared || a.Compress || a.Cover == "on" || a.Cipher != "" || a.Many {
+	if a.Shared || a.Compress || a.Cover == "on" || a.Cipher != "" || a.Many || a.Recorded != Unrecorded {
 		return driver.Command{}, fmt.Errorf("dropbear: %w", ErrNotOffered)
 	}
 	argv := []string{filepath.Join(d.site.Root, "usr/bin/dbclient"), "-y", "-y", "-i", d.key, "-p", strconv.Itoa(d.port), "-l", account}

@@ -26,7 +26,7 @@ func (l *Local) Name() string { return "two local ptys" }
 
 // Command implements Peer.
 func (l *Local) Command(a Ask) (driver.Command, error) {
-	if a.Line != nil || a.Shared || a.Compress || a.Cover == "on" || a.Cipher != "" || a.Many || a.Command != "" && !a.Terminal {
+	if a.Line != nil || a.Shared || a.Compress || a.Cover == "on" || a.Cipher != "" || a.Many || a.Recorded != Unrecorded || a.Command != "" && !a.Terminal {
 		return driver.Command{}, fmt.Errorf("two local ptys: %w", ErrNotOffered)
 	}
 	argv := []string{l.self, "relay", fmt.Sprint(l.site.uid), fmt.Sprint(l.site.gid), l.site.home, shell}

@@ -97,6 +97,9 @@ func (o *OpenSSH) Name() string { return o.name }
 
 // Command implements Peer.
 func (o *OpenSSH) Command(a Ask) (driver.Command, error) {
+	if a.Recorded != Unrecorded {
+		return driver.Command{}, fmt.Errorf("openssh: %w", ErrNotOffered)
+	}
 	argv := []string{filepath.Join(o.site.Root, "usr/bin/ssh"), "-F", o.config}
 	if a.Command != "" && a.Terminal {
 		argv = append(argv, "-t")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -19,7 +20,11 @@ type Ours struct {
 	port   int
 	server *server
 	config string
+	state  string // directory
 }
+
+// nobody is an age recipient whose identity was not kept.
+const nobody = "age1p4tm3q98jfl552qedl8ggq2r86rfq4qc7u6nxhw5a40leqd7kp8s8ns5cl"
 
 // object is JSON in the making.
 type object = map[string]any
@@ -46,12 +51,16 @@ func StartOurs(ctx context.Context, s *Site, name string) (agent, client *Ours, 
 		more["shell"], more["exec"] = shell, object{"user": account}
 		return more
 	}
-	o := &Ours{site: s, name: "ours", client: s.Agent, port: port}
+	o := &Ours{site: s, name: "ours", client: s.Agent, port: port, state: filepath.Join(s.Dir, name+"-state")}
 	agentFile, clientFile := name+".json", name+"-client.json"
 	files := object{
 		agentFile: object{
-			"listen": object{"address": addresses}, "stateDir": filepath.Join(s.Dir, name+"-state"), "verifyKeys": []string{public},
-			"sources": object{"bench": source(object{}), "many": source(object{"maxSessions": 5000})},
+			"listen": object{"address": addresses}, "stateDir": o.state, "verifyKeys": []string{public},
+			"sources": object{
+				"bench": source(object{}), "many": source(object{"maxSessions": 5000}),
+				string(RecordedPlain):     source(object{"record": true}),
+				string(RecordedEncrypted): source(object{"record": object{"recipients": []string{nobody}}}),
+			},
 		},
 		clientFile: object{"signingKeyPath": s.key, "targets": targets},
 	}
@@ -120,6 +129,9 @@ func (o *Ours) Command(a Ask) (driver.Command, error) {
 	if a.Many {
 		source = "many"
 	}
+	if a.Recorded != Unrecorded {
+		source = string(a.Recorded)
+	}
 	c := driver.Command{Env: o.site.environment()}
 	if a.Line != nil {
 		target, c.Start = a.Line.Near().String(), a.Line.Start
@@ -157,3 +169,6 @@ func (o *Ours) Port() int { return o.port }
 
 // Servers implements Peer: the broker and the front.
 func (o *Ours) Servers() ([]int, error) { return o.server.processes() }
+
+// Forget removes what was recorded, so that a disk does not fill over the rounds.
+func (o *Ours) Forget() { _ = os.RemoveAll(filepath.Join(o.state, "recordings")) }

@@ -33,9 +33,21 @@ type Ask struct {
 	// Through is the port of a relay on this machine that leads to the server; 0
 	// goes there at once.
 	Through int
+	// Recorded has the server keep what the session shows.
+	Recorded Recorded
 	// Many lifts the server's limits on how many may come at once.
 	Many bool
 }
+
+// Recorded says how a session is recorded.
+type Recorded string
+
+// The ways.
+const (
+	Unrecorded        Recorded = ""
+	RecordedPlain     Recorded = "recorded"
+	RecordedEncrypted Recorded = "encrypted"
+)
 
 // Peer is one of those that are compared.
 type Peer interface {

@@ -29,6 +29,8 @@ func TestCommandLines(t *testing.T) {
 		{ours, Ask{Command: "true"}, "/bin/agent exec -c c.json -T bench loopback --command true"},
 		{ours, Ask{Command: "top", Terminal: true, Many: true}, "/bin/agent exec -c c.json -t many loopback --command top"},
 		{ours, Ask{Cipher: "aes"}, ""},
+		{ours, Ask{Command: "true", Recorded: RecordedPlain}, "/bin/agent exec -c c.json -T recorded loopback --command true"},
+		{ssh, Ask{Command: "true", Recorded: RecordedPlain}, ""},
 		{ssh, Ask{}, "/peers/usr/bin/ssh -F s -S none 127.0.0.1"},
 		{ssh, Ask{Command: "true"}, "/peers/usr/bin/ssh -F s -S none 127.0.0.1 true"},
 		{ssh, Ask{Command: "top", Terminal: true, Cover: "off"}, "/peers/usr/bin/ssh -F s -t -o ObscureKeystrokeTiming=no -S none 127.0.0.1 top"},
