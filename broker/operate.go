@@ -26,9 +26,9 @@ func (b *Broker) confirm(ctx context.Context, call *shell.Call, who *caller, sou
 		Source: source, Key: who.key, Claims: who.token.Claims.Map, Remote: call.Remote.Addr(), Now: b.now(),
 	})
 	var denied *shell.Denied
-	// A source that allows some commands alone refuses the shell that nothing
-	// asks for here, and lets its keys in all the same.
-	if err != nil && (!errors.As(err, &denied) || denied.Reason != shell.ReasonCommand) {
+	// A source without a shell refuses the one that nothing asks for here, and
+	// lets its keys in all the same.
+	if err != nil && (!errors.As(err, &denied) || denied.Reason != shell.ReasonAction) {
 		return nil, err
 	}
 	if err := b.useUp(who); err != nil {

@@ -65,11 +65,16 @@ func (b *Broker) stream(s *shell.Session, call *shell.Call, who *caller, key jwt
 	if err != nil {
 		return nil, err
 	}
-	return b.streamReply(s, st, who, key)
+	banner := ""
+	if st.From() == 0 {
+		banner = s.Grant().Banner
+	}
+	return b.streamReply(s, st, who, key, banner)
 }
 
-func (b *Broker) streamReply(s *shell.Session, st viewer, who *caller, key jwtauth.PublicKey) (*shell.Reply, error) {
-	first, err := b.sessionFrame(s, st, who, key)
+// streamReply is a stream, with a banner unless the client has been shown one.
+func (b *Broker) streamReply(s *shell.Session, st viewer, who *caller, key jwtauth.PublicKey, banner string) (*shell.Reply, error) {
+	first, err := b.sessionFrame(s, st, who, key, banner)
 	if err != nil {
 		st.Close()
 		return nil, shell.Deny(shell.ReasonInternal, err)
@@ -116,7 +121,7 @@ func (b *Broker) attach(ctx context.Context, call *shell.Call, who *caller, id s
 		return nil, err
 	}
 	b.logger(l.session).Info("session taken over", "remote", call.Remote)
-	return b.streamReply(l.session, st, who, key)
+	return b.streamReply(l.session, st, who, key, "")
 }
 
 // maxKids bounds the session keys of one session that are still told that
@@ -136,7 +141,7 @@ func (b *Broker) kill(ctx context.Context, call *shell.Call, who *caller, id str
 }
 
 // sessionFrame proves to the client which agent answers and to which token.
-func (b *Broker) sessionFrame(s *shell.Session, st viewer, who *caller, key jwtauth.PublicKey) (shell.Frame, error) {
+func (b *Broker) sessionFrame(s *shell.Session, st viewer, who *caller, key jwtauth.PublicKey, banner string) (shell.Frame, error) {
 	g := s.Grant()
 	token, next, err := b.hostToken(s, who, key)
 	if err != nil {
@@ -145,7 +150,7 @@ func (b *Broker) sessionFrame(s *shell.Session, st viewer, who *caller, key jwta
 	data, err := marshal(shell.SessionInfo{
 		ID: s.ID(), Token: token, From: st.From(), End: st.End(), Stdin: s.StdinNext(),
 		Linger: int64(g.Limits.Linger / time.Millisecond), Terminal: s.Request().Terminal != nil,
-		Source: g.Source, User: g.Credential.User, Host: b.hostname, NextHostKey: next, Cover: offeredCover(s, g),
+		Source: g.Source, User: g.Credential.User, Host: b.hostname, NextHostKey: next, Cover: offeredCover(s, g), Banner: banner,
 	})
 	return shell.Frame{Type: shell.FrameSession, End: st.From(), Data: data}, err
 }

@@ -27,5 +27,5 @@ func (b *Broker) watch(ctx context.Context, call *shell.Call, who *caller, r rou
 	e := sessionFact(shell.EventWatched, l.session)
 	e.Remote = call.Remote.Addr()
 	b.observe(e)
-	return b.streamReply(l.session, w, who, who.token.Claims.Session)
+	return b.streamReply(l.session, w, who, who.token.Claims.Session, "")
 }

@@ -62,7 +62,7 @@ func (f *File) explain(err error) error {
 		// The pointer would lead to the value; the mistake is in the name.
 		name := semantic.JSONPointer.LastToken()
 		return f.errorAt(f.skipBlank(int(semantic.ByteOffset)),
-			fmt.Errorf("unknown key %q; %s", name, suggestion(name, fieldNames(semantic.GoType))))
+			fmt.Errorf("unknown key %q; %s", name, remedy(name, semantic.GoType)))
 	}
 	offset, _ := f.find(string(semantic.JSONPointer))
 	return f.errorAt(offset, mismatch(semantic))

@@ -25,6 +25,20 @@ func fieldNames(t reflect.Type) []string {
 	return slices.Compact(names)
 }
 
+// Elsewhere is implemented by a struct that people look for settings in under
+// names that it does not have. It says by name where they are.
+type Elsewhere interface{ Elsewhere() map[string]string }
+
+// remedy is what to do about an unknown key of a struct.
+func remedy(name string, t reflect.Type) string {
+	if t != nil && t.Kind() == reflect.Struct {
+		if e, ok := reflect.Zero(t).Interface().(Elsewhere); ok && e.Elsewhere()[name] != "" {
+			return e.Elsewhere()[name]
+		}
+	}
+	return suggestion(name, fieldNames(t))
+}
+
 // suggestion is the remedy for an unknown key: the known one that is nearest,
 // or all of them.
 func suggestion(name string, known []string) string {

@@ -38,6 +38,7 @@ const (
 	MaxTermName  = 64        // bytes of TERM
 	MaxWinsize   = 4096      // columns or rows
 	MaxStdinData = 1 << 20   // bytes of data in one stdin request
+	MaxBanner    = 16 << 10  // bytes of [SessionInfo.Banner]
 )
 
 // Exit is how a session's program ended.
@@ -81,6 +82,8 @@ type SessionInfo struct {
 	Terminal bool `json:"terminal"`
 	// Cover is not empty where the agent takes input under keystroke cover.
 	Cover string `json:"cover,omitempty"`
+	// Banner is text to show before the session's output, at most once.
+	Banner string `json:"banner,omitempty"`
 	// Source, User and Host are for the client's messages.
 	Source string `json:"source"`
 	User   string `json:"user"`

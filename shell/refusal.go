@@ -61,6 +61,7 @@ const (
 	ReasonUser          Reason = "user"
 	ReasonLookup        Reason = "user_lookup"
 	ReasonShell         Reason = "shell"
+	ReasonAction        Reason = "action"
 	ReasonCommand       Reason = "command"
 	ReasonOpenRequest   Reason = "open_request"
 	ReasonMaxSessions   Reason = "max_sessions"
@@ -123,6 +124,7 @@ var refusals = []Refusal{
 	{ReasonUser, "user_unavailable", 403, "the source's user does not exist, is locked or has expired on this host"},
 	{ReasonLookup, "lookup_failed", 503, "the host could not look up the source's user, which says nothing about the user: try again; the agent's log says why"},
 	{ReasonShell, "shell_unavailable", 403, "the source's shell cannot be used on this host"},
+	{ReasonAction, "action_denied", 403, "the source does not allow this kind of session"},
 	{ReasonCommand, "command_denied", 403, "the source does not allow this command"},
 	{ReasonOpenRequest, "bad_request", 400, "the open request is not valid"},
 	{ReasonMaxSessions, "too_many_sessions", 429, "the source has as many sessions as it allows: end one (agent sessions, agent kill) or raise maxSessions"},

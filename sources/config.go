@@ -3,6 +3,7 @@ package sources
 import (
 	"time"
 
+	"shellagent/config"
 	"shellagent/shell"
 )
 
@@ -86,6 +87,13 @@ type Source struct {
 	// too, "off", or "required", which asks clients to take no --cover off.
 	Cover string `json:"cover"`
 }
+
+// Elsewhere implements [config.Elsewhere].
+func (Source) Elsewhere() map[string]string {
+	return map[string]string{"setEnv": `variables are in "exec": {"env": {"NAME": "value"}}`}
+}
+
+var _ config.Elsewhere = Source{}
 
 // Exec says as whom and in what surroundings programs run.
 type Exec struct {

@@ -65,7 +65,8 @@ func exampleHost(t *testing.T) (Options, func(string) string) {
 		t.Fatal(err)
 	}
 	verify := filepath.Join(dir, "verify-ci-token")
-	for path, mode := range map[string]os.FileMode{filepath.Join(dir, "revoked"): 0o644, verify: 0o755} {
+	banner := filepath.Join(dir, "issue.net")
+	for path, mode := range map[string]os.FileMode{filepath.Join(dir, "revoked"): 0o644, banner: 0o644, verify: 0o755} {
 		if err := os.WriteFile(path, []byte("#!/bin/sh\n"), mode); err != nil {
 			t.Fatal(err)
 		}
@@ -73,6 +74,7 @@ func exampleHost(t *testing.T) (Options, func(string) string) {
 	h := host()
 	h.users["nobody"] = account.User{Name: "nobody", UID: 65534, GID: 65534, Home: "/nonexistent", Shell: "/usr/sbin/nologin"}
 	return Options{Accounts: h, Dir: dir}, func(s string) string {
+		s = strings.ReplaceAll(s, "/etc/issue.net", banner)
 		return strings.ReplaceAll(s, "/usr/local/bin/verify-ci-token", verify)
 	}
 }

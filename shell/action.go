@@ -1,0 +1,19 @@
+package shell
+
+// Action is what an open asks for, by the name that policy has for it.
+type Action string
+
+// The actions.
+const (
+	ActionShell Action = "shell" // the source's shell
+	ActionExec  Action = "exec"  // a command, as arguments or as a string
+)
+
+// Action returns what the request asks for. It depends on what is asked for and
+// on nothing that policy does with it: a forced command is no other action.
+func (r *OpenRequest) Action() Action {
+	if len(r.Argv) > 0 || r.Command != "" {
+		return ActionExec
+	}
+	return ActionShell
+}
