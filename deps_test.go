@@ -50,6 +50,7 @@ var mayImport = []wall{
 	{"internal/version", nil, "what the linker fills in"},
 	{"internal/failpoint", nil, "names of moments, and nothing else without its build tag"},
 	{"internal/alarm", nil, "it wakes somebody at a moment, whatever for"},
+	{"internal/sshargs", nil, "it reads a command line of ssh(1), and does nothing of what that asks for"},
 	{"internal/terminal", []string{"shell"}, "the person's terminal, for the client"},
 	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/terminal"}, "commands of both binaries: the client's side only"},
 	{"audit", []string{"shell", "seal", "jwtauth"}, "it writes facts down and passes them on; it decides nothing"},
