@@ -25,7 +25,7 @@ type delivery struct {
 	log    *slog.Logger
 	dir    string // the trail's
 	tell   func(...*audit.Event)
-	sender sender
+	sender sender // nil until it could be made
 	tail   *audit.Tail
 	first  time.Duration // before a second try
 	wake   chan struct{}
@@ -48,22 +48,18 @@ type delivery struct {
 	err    error
 }
 
-func (s *Set) start(c Config) (*delivery, error) {
-	to, err := c.newSender()
-	if err != nil {
-		return nil, err
-	}
+func (s *Set) start(c Config) *delivery {
 	next, err := readPosition(s.dir, c.Name)
 	if err != nil {
 		s.log.Warn("a sink's position is not known: it gets what is kept again", "sink", c.Name, "err", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &delivery{
-		cfg: c, log: s.log.With("sink", c.Name), dir: s.dir, tell: s.tell, sender: to, tail: audit.NewTail(s.dir, next),
+		cfg: c, log: s.log.With("sink", c.Name), dir: s.dir, tell: s.tell, tail: audit.NewTail(s.dir, next),
 		first: s.first, wake: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{}), next: next,
 	}
 	go d.run(ctx)
-	return d, nil
+	return d
 }
 
 func (d *delivery) nudge() {
@@ -81,8 +77,12 @@ func (d *delivery) stop() {
 
 func (d *delivery) run(ctx context.Context) {
 	defer close(d.ended)
-	defer d.sender.close()
-	defer d.persist(0)
+	defer func() {
+		d.persist(0)
+		if d.sender != nil {
+			d.sender.close()
+		}
+	}()
 	wait := d.first
 	tick := time.NewTicker(persistEvery)
 	defer tick.Stop()
@@ -128,6 +128,15 @@ func (d *delivery) step(ctx context.Context) (more bool, err error) {
 		if len(d.batch) == 0 {
 			return false, nil
 		}
+	}
+	// Not before: its files may have changed since the configuration was checked,
+	// which makes a sink that fails, and not a reload.
+	if d.sender == nil {
+		to, err := d.cfg.newSender()
+		if err != nil {
+			return false, err
+		}
+		d.sender = to
 	}
 	out, err := d.sender.send(ctx, d.batch)
 	d.took(out)

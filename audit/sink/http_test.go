@@ -193,6 +193,24 @@ func TestOnlyTheConfiguredServer(t *testing.T) {
 	}
 }
 
+// What a reload, its rollback or an upgrade applies is not refused for a file
+// that is gone since the configuration was checked.
+func TestAuthorityThatIsGoneForAWhile(t *testing.T) {
+	tr := newTrail(t, audit.Options{})
+	c, ca := newCollector(t, func(int, http.ResponseWriter, *http.Request, []string) bool { return true })
+	if err := os.Rename(ca, ca+".away"); err != nil {
+		t.Fatal(err)
+	}
+	tr.set.Apply([]Config{Config{Type: TypeHTTPS, URL: c.URL, CAPath: ca}.Rooted(tr.dir)})
+	tr.add(0, 20)
+	tr.await("that it fails", func(s State) bool { return s.Err != nil && s.Failures > 1 })
+	if err := os.Rename(ca+".away", ca); err != nil {
+		t.Fatal(err)
+	}
+	tr.awaitAll()
+	tr.wholeAndInOrder(c.got())
+}
+
 func TestLineThatIsTooLargeIsTold(t *testing.T) {
 	tr := newTrail(t, audit.Options{})
 	c, ca := newCollector(t, func(_ int, w http.ResponseWriter, _ *http.Request, lines []string) bool {

@@ -2,7 +2,6 @@ package sink
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -39,8 +38,9 @@ func NewSet(dir string, tell func(...*audit.Event), log *slog.Logger) *Set {
 }
 
 // Apply has exactly these sinks run. One that is configured as before goes on;
-// one by a name that there was goes on where that was.
-func (s *Set) Apply(configs []Config) error {
+// one by a name that there was goes on where that was. One that cannot deliver is
+// tried again; see [State].
+func (s *Set) Apply(configs []Config) {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	for _, d := range s.all() {
@@ -50,19 +50,11 @@ func (s *Set) Apply(configs []Config) error {
 		}
 	}
 	running := s.Behind()
-	var errs []error
 	for _, c := range configs {
-		if _, runs := running[c.Name]; runs {
-			continue
+		if _, runs := running[c.Name]; !runs {
+			s.set(c.Name, s.start(c))
 		}
-		d, err := s.start(c)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		s.set(c.Name, d)
 	}
-	return errors.Join(errs...)
 }
 
 func (s *Set) set(name string, d *delivery) {
@@ -129,5 +121,5 @@ func (s *Set) Close(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	_ = s.Apply(nil) // starts none
+	s.Apply(nil)
 }

@@ -122,10 +122,10 @@ type auditing struct {
 }
 
 // openTrail begins to keep the trail, if one is configured.
-func (a *agent) openTrail() error {
+func (a *agent) openTrail() {
 	l := a.config
 	if !l.keepsTrail() {
-		return nil
+		return
 	}
 	cfg := audit.LogConfig{
 		Dir: l.Audit.Dir, Sealer: a.seal, Options: audit.Options{Host: hostName(), MaxFile: l.Audit.MaxBytes},
@@ -134,22 +134,23 @@ func (a *agent) openTrail() error {
 	log := audit.NewLog(cfg)
 	a.audit = &auditing{log: log, sinks: sink.NewSet(l.Audit.Dir, log.Add, a.log), drains: newDrains(cfg, a.log)}
 	log.SetSpool(a.audit.sinks)
-	return a.audit.apply(&l.Audit)
+	a.audit.apply(&l.Audit)
 }
 
 // apply has a new configuration obeyed, in what can change.
-func (t *auditing) apply(s *auditSettings) error {
+func (t *auditing) apply(s *auditSettings) {
 	if t == nil {
-		return nil
+		return
 	}
 	t.log.SetKeeping(s.keeping())
 	t.drains.to.SetKeeping(audit.Keeping{Files: s.Keep})
 	t.configs = s.Sinks
-	return t.applySinks()
+	t.applySinks()
 }
 
-func (t *auditing) applySinks() error {
-	return errors.Join(t.sinks.Apply(t.configs), t.drains.sinks.Apply(outputSinks(t.configs)))
+func (t *auditing) applySinks() {
+	t.sinks.Apply(t.configs)
+	t.drains.sinks.Apply(outputSinks(t.configs))
 }
 
 // trailGrace is how long the trail's end may take, and that of its sinks.
@@ -175,7 +176,9 @@ func (t *auditing) suspend(ctx context.Context) (left unwritten, err error) {
 		t.log.Resume()
 		return left, err
 	}
-	return left, errors.Join(t.sinks.Apply(nil), t.drains.sinks.Apply(nil)) // their positions are written down
+	t.sinks.Apply(nil) // their positions are written down
+	t.drains.sinks.Apply(nil)
+	return left, nil
 }
 
 func (t *auditing) resume() {
@@ -184,7 +187,7 @@ func (t *auditing) resume() {
 	}
 	t.log.Resume()
 	t.drains.to.Resume()
-	_ = t.applySinks() // it could be applied before
+	t.applySinks()
 }
 
 // write writes what an earlier image could not.

@@ -152,9 +152,7 @@ func (a *agent) obey(next *loaded) (ended int, err error) {
 			return 0, err
 		}
 	}
-	if err := a.audit.apply(&next.Audit); err != nil {
-		return 0, err
-	}
+	a.audit.apply(&next.Audit)
 	a.tellLostKeys(a.broker.Policy(), next.policy)
 	a.metrics.Configure(next.policy.Sources(), next.policy.Subjects())
 	return a.broker.SetPolicy(context.Background(), next.policy), nil

@@ -193,9 +193,7 @@ func (a *agent) assemble() error {
 	if a.seal, err = seal.Load(l.StateDir, hosts.current(), time.Now()); err != nil {
 		return err
 	}
-	if err := a.openTrail(); err != nil {
-		return err
-	}
+	a.openTrail()
 	a.recordings = newRecordings(l.StateDir, a.seal, a.log, a.observe)
 	server := a.listeners[0].Addr().(*net.TCPAddr).AddrPort()
 	a.broker, err = broker.New(broker.Config{
