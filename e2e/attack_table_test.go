@@ -218,10 +218,16 @@ var attacks = map[shell.Reason]map[string]attack{
 		"is not for argv":          opened("menu", alice, `{"argv":["/bin/sh","-c","id"]}`),
 		"does not exist, for argv": opened("gone", alice, `{"argv":["true"]}`),
 	},
+	shell.ReasonAction: {
+		"a shell of commands":    opened("listed", alice, `{}`),
+		"no arguments":           opened("listed", alice, `{"argv":[],"command":""}`),
+		"a terminal of commands": opened("execonly", alice, `{"terminal":{"term":"xterm","cols":80,"rows":24}}`),
+		"a command of a shell":   opened("shellonly", alice, `{"argv":["true"]}`),
+		"a string of a shell":    opened("shellonly", alice, `{"command":" "}`),
+	},
 	shell.ReasonCommand: {
 		"not listed":    opened("listed", alice, `{"argv":["id"]}`),
 		"two in one":    opened("listed", alice, `{"command":"true; id"}`),
-		"a shell":       opened("listed", alice, `{}`),
 		"substitution":  opened("listed", alice, `{"command":"true $(id)"}`),
 		"control chars": opened("listed", alice, `{"command":"`+strings.Repeat(`\u202e`, 300)+`"}`),
 	},

@@ -93,6 +93,8 @@ func newVictim(t *testing.T) *victim {
 			"ruled":      source(object{"jwtRule": `source == "another"`}),
 			"vouched":    source(object{"verifyCommands": []any{object{"command": []string{"/bin/false"}, "user": "nobody"}}}),
 			"listed":     source(object{"commands": []string{"true"}}),
+			"execonly":   source(object{"allow": object{"exec": true}}),
+			"shellonly":  source(object{"allow": object{"shell": true}}),
 			"one":        source(object{"maxSessions": 1}),
 			"unrecorded": source(object{"record": object{"dir": "/dev/null/recordings"}}),
 			"lost":       source(object{"exec": object{"user": "operator", "workDir": "/nonexistent/dir"}}),

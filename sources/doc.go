@@ -27,4 +27,17 @@
 // global jwtRule and the source's both hold; the source's user exists and is
 // neither locked nor expired; the source allows the command and has the shell
 // for it.
+//
+// # What may be asked
+//
+// A request asks for one [shell.Action], which its form alone tells. Allow says
+// which a source takes; a written one denies what it leaves out. Rights that
+// depend on who asks, on claims or on time are a jwtRule's, which knows the
+// action. There is one question, [Policy.Decide], for whatever is opened, and it
+// is asked again for what lives on: so a further action is a constant of package
+// shell, a member of [shell.OpenRequest] that tells it apart, and a member of
+// [Allow] with what bounds it. Names are settled for those to come: "sftp"
+// ({"readOnly": true, "paths": […]}), "localForward" and "remoteForward" (lists of
+// destinations; nothing without). None is a key of a configuration before it has
+// an effect.
 package sources

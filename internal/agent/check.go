@@ -14,6 +14,7 @@ import (
 
 	"shellagent/internal/cli"
 	"shellagent/jwtauth"
+	"shellagent/shell"
 	"shellagent/shell/process"
 	"shellagent/sources"
 )
@@ -21,24 +22,33 @@ import (
 func checkCommand() *cobra.Command {
 	var path string
 	var as, asJSON bool
+	var command string
 	cmd := &cobra.Command{
-		Use:   "check [--as KEY SOURCE]",
+		Use:   "check [--as KEY SOURCE [--command STRING | -- ARGV…]]",
 		Short: "Validate the configuration and say what it allows",
 		Long: `Read the agent's configuration as listen does, and print per source and key what
 it may do. With --as, explain one decision step by step: KEY is a public key's
-file, the line itself, or a thumbprint.
+file, the line itself, or a thumbprint. What is decided about is the source's
+shell, or the command that follows.
 
 Exits with 1 when something is wrong, naming file, line and column of every
 mistake; with --as also when the decision is no.`,
 		Example: `  agent check
   agent check -c ./agent.json --json
-  agent check --as ~/.ssh/id_ed25519.pub debug`,
-		Args: func(_ *cobra.Command, args []string) error {
+  agent check --as ~/.ssh/id_ed25519.pub debug
+  agent check --as ~/.ssh/id_ed25519.pub backup -- rsync --server . /srv`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if dash := cmd.ArgsLenAtDash(); as && dash >= 0 {
+				if command != "" || dash == len(args) {
+					return fmt.Errorf(`give the command by --command, or after "--"`)
+				}
+				args = args[:dash]
+			}
 			if as && len(args) != 2 {
 				return fmt.Errorf("--as takes a key and a source: agent check --as ~/.ssh/id_ed25519.pub debug")
 			}
-			if !as && len(args) != 0 {
-				return fmt.Errorf("check takes no arguments without --as")
+			if !as && (len(args) != 0 || command != "") {
+				return fmt.Errorf("check takes no arguments and no command without --as")
 			}
 			return nil
 		},
@@ -49,13 +59,15 @@ mistake; with --as also when the decision is no.`,
 			}
 			out := cmd.OutOrStdout()
 			if as {
-				return explain(cmd.Context(), out, l.policy, args[0], args[1], asJSON)
+				ask := sources.Request{Source: args[1], Open: shell.OpenRequest{Argv: args[2:], Command: command}}
+				return explain(cmd.Context(), out, l.policy, args[0], ask, asJSON)
 			}
 			return summarize(cmd.Context(), out, l, asJSON)
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "the agent's configuration `FILE`")
 	cmd.Flags().BoolVar(&as, "as", false, "explain what KEY may do in SOURCE")
+	cmd.Flags().StringVar(&command, "command", "", "with --as: what the source's shell would be asked to run")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagFilename("config", "json")
 	return cmd
@@ -88,11 +100,17 @@ func printSource(out io.Writer, s sources.SourceSummary) {
 		fmt.Fprintf(out, ":%s", s.Group)
 	}
 	fmt.Fprintln(out)
+	if len(s.Allow) == 1 && s.Commands == nil {
+		fmt.Fprintf(out, "  only %s\n", onlyText(s.Allow[0]))
+	}
 	if s.Commands != nil {
 		fmt.Fprintf(out, "  only the commands: %s\n", strings.Join(s.Commands, "; "))
 	}
 	if s.ForceCommand != nil {
 		fmt.Fprintf(out, "  always runs: %s\n", strings.Join(s.ForceCommand, " "))
+	}
+	if s.Banner != "" {
+		fmt.Fprintf(out, "  shows first: %s\n", bannerText(s.Banner))
 	}
 	for _, c := range s.VerifyCommands {
 		fmt.Fprintf(out, "  asks about other keys: %s\n", strings.Join(c, " "))
@@ -139,6 +157,23 @@ func recordText(r *sources.RecordSummary) string {
 	return strings.Join(parts, ", ")
 }
 
+// onlyText says what the one thing is that a source allows.
+func onlyText(a shell.Action) string {
+	if a == shell.ActionExec {
+		return "commands, no shell unless one is a command (exec)"
+	}
+	return "its shell, no commands (shell)"
+}
+
+// bannerText is a banner's first line.
+func bannerText(text string) string {
+	first, more, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	if more != "" {
+		first += " …"
+	}
+	return cli.Clean(first)
+}
+
 func shellText(words []string) string {
 	if len(words) == 0 {
 		return "the user's own shell"
@@ -170,12 +205,13 @@ func keyText(k sources.KeySummary) string {
 }
 
 // explain prints one decision; a denial is exit 1.
-func explain(ctx context.Context, out io.Writer, p *sources.Policy, name, source string, asJSON bool) error {
+func explain(ctx context.Context, out io.Writer, p *sources.Policy, name string, ask sources.Request, asJSON bool) error {
 	key, err := keyNamed(p, name)
 	if err != nil {
 		return cli.Usage(err)
 	}
-	x := p.Explain(ctx, sources.Request{Source: source, Key: key, Now: time.Now()})
+	ask.Key, ask.Now = key, time.Now()
+	x := p.Explain(ctx, ask)
 	if asJSON {
 		err = writeJSON(out, struct {
 			Version int            `json:"version"`
@@ -183,7 +219,7 @@ func explain(ctx context.Context, out io.Writer, p *sources.Policy, name, source
 			Steps   []sources.Step `json:"steps"`
 		}{1, x.Grant != nil, x.Steps})
 	} else {
-		printExplanation(out, key, source, x)
+		printExplanation(out, key, ask, x)
 	}
 	if err == nil && x.Grant == nil {
 		return cli.Exit(1)
@@ -191,7 +227,11 @@ func explain(ctx context.Context, out io.Writer, p *sources.Policy, name, source
 	return err
 }
 
-func printExplanation(out io.Writer, key jwtauth.PublicKey, source string, x sources.Explanation) {
+func printExplanation(out io.Writer, key jwtauth.PublicKey, ask sources.Request, x sources.Explanation) {
+	what, source := "open", ask.Source
+	if ask.Open.Action() == shell.ActionExec {
+		what = "run this in"
+	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range x.Steps {
 		verdict := "ok"
@@ -202,10 +242,10 @@ func printExplanation(out io.Writer, key jwtauth.PublicKey, source string, x sou
 	}
 	table.Flush()
 	if g := x.Grant; g != nil {
-		fmt.Fprintf(out, "%s may open %s: %s as %s in %s\n", key.Thumbprint(), source, strings.Join(g.Argv, " "), g.Credential.User, g.Dir)
+		fmt.Fprintf(out, "%s may %s %s: %s as %s in %s\n", key.Thumbprint(), what, source, strings.Join(g.Argv, " "), g.Credential.User, g.Dir)
 		return
 	}
-	fmt.Fprintf(out, "%s may not open %s\n", key.Thumbprint(), source)
+	fmt.Fprintf(out, "%s may not %s %s\n", key.Thumbprint(), what, source)
 }
 
 // keyNamed finds the public key that a person means: a file, a line or the

@@ -91,6 +91,7 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 		_ = session.Close()
 		return err
 	}
+	s.ui.banner(session.Info().Banner)
 	if drawn {
 		return s.show(ctx, session, c.target.Name, local, request.Terminal.Winsize, 0)
 	}
