@@ -44,6 +44,7 @@ const (
 
 	// RecordingComplete comes after the session's end.
 	RecordingComplete Kind = "recording.complete"
+	RecordingRemoved  Kind = "recording.removed"
 )
 
 // Event is one fact. Fields that a kind does not have are left out of its line.

@@ -47,8 +47,9 @@ var kinds = map[shell.EventKind]Kind{
 	shell.EventStarted:      AgentStarted,
 	shell.EventStopped:      AgentStopped,
 
-	shell.EventRecorded:        RecordingComplete,
-	shell.EventRecordingFailed: RecordingFailed,
+	shell.EventRecorded:         RecordingComplete,
+	shell.EventRecordingFailed:  RecordingFailed,
+	shell.EventRecordingRemoved: RecordingRemoved,
 }
 
 // complete adds what only this kind has.

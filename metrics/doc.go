@@ -19,11 +19,31 @@
 //	                                                    but for what comes too late for its own session
 //	config_last_reload_successful                       gauge: 1, or 0 while a broken file is ignored
 //	config_last_reload_success_timestamp_seconds        gauge: since when this configuration is in force
-//	config_reload_failures_total                        counter
-//	front_restarts_total                                counter
+//	config_reload_failures_total                        counter: reloads refused because the configuration was broken
+//	front_restarts_total                                counter: how often the front was started again
 //	upgrades_total                                      counter: how often the agent was replaced in place
 //	upgrade_failures_total                              counter: how often it was not, and went on as it was
+//	recordings                                          gauge: recordings that are being written
+//	recorded_bytes_total                                counter: bytes of recordings, as they are stored
+//	recorded_segments_total                             counter: their pieces, each sealed by itself
+//	recordings_failed_total                             counter: recordings that could not begin, or not go on
+//	recordings_removed_total                            counter: recordings that were removed because of their age or size
+//	audit_events_total                                  counter: events written to the audit trail
+//	audit_events_lost_total                             counter: events that were never written
+//	audit_events_waiting                                gauge: events in memory that are not written yet
+//	audit_write_failures_total                          counter: writes to the trail that failed, each to be tried again
+//	audit_writable                                      gauge: 1, or 0 while the trail cannot be written
+//	audit_sink_up{sink}                                 gauge: 1, or 0 while a sink fails
+//	audit_sink_backlog_bytes{sink}                      gauge: what waits for it in the trail
+//	audit_sink_backlog_age_seconds{sink}                gauge: how long the oldest of that does
+//	audit_sink_events_total{sink}                       counter: events that it took
+//	audit_sink_events_lost_total{sink}                  counter: events that it will not get: refused, or removed before
+//	audit_sink_failures_total{sink}                     counter: tries that failed
 //	build_info{version,commit,goversion}                gauge: 1
+//
+// Those that begin with audit_ are there while a trail is kept. The label sink is
+// a configured sink's name, and that with ".output" where sessions' output goes to
+// it.
 //
 // No label is ever an address, a key, a user's name on the host or anything
 // else that a client chooses. The label source is a configured source. The

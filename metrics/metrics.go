@@ -93,7 +93,7 @@ func New(c Config) *Metrics {
 	m.registry.MustRegister(
 		m.openSeconds, m.stdinSeconds, m.sessionSeconds, refusals,
 		m.reloadOK, m.reloadTime, m.reloadFailures, m.frontRestarts, m.upgrades, m.upgradesFailed,
-		m.recording.live, m.recording.bytes, m.recording.segments, m.recording.failures,
+		m.recording.live, m.recording.bytes, m.recording.segments, m.recording.failures, m.recording.removed,
 		buildInfo(c), sessionCollector{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

@@ -12,6 +12,7 @@ type recordingMetrics struct {
 	bytes    prometheus.Counter
 	segments prometheus.Counter
 	failures prometheus.Counter
+	removed  prometheus.Counter
 }
 
 func newRecordingMetrics() recordingMetrics {
@@ -20,6 +21,7 @@ func newRecordingMetrics() recordingMetrics {
 		bytes:    counter("recorded_bytes_total", "Bytes written to recordings, as they are stored."),
 		segments: counter("recorded_segments_total", "Pieces of recordings written, each sealed by itself."),
 		failures: counter("recordings_failed_total", "Recordings that could not begin, or not go on."),
+		removed:  counter("recordings_removed_total", "Recordings removed because of their age, or of the size of all."),
 	}
 }
 
@@ -32,6 +34,8 @@ func (r *recordingMetrics) observe(e shell.Event) {
 		r.bytes.Add(float64(e.Output))
 	case shell.EventRecorded:
 		r.live.Dec()
+	case shell.EventRecordingRemoved:
+		r.removed.Add(float64(max(e.Count, 1)))
 	case shell.EventRecordingFailed:
 		r.failures.Inc()
 		if e.Count > 0 { // it was being written

@@ -10,27 +10,28 @@ type EventKind uint8
 
 // The facts. Which fields of [Event] each one fills is said beside it.
 const (
-	EventOpened          EventKind = iota + 1 // Session…Remote, Duration: from the call to the program's start
-	EventEnded                                // Session…Remote, Duration: the session's life, Exit, Input, Output
-	EventAttached                             // Session…Remote
-	EventDetached                             // Session…Remote
-	EventRefused                              // Reason, Remote; Source, Subject and Key when known
-	EventStdin                                // Source, Subject, Duration: from the call to the program's queue, Input
-	EventOutput                               // Source, Subject, Output: bytes handed to a client
-	EventReloaded                             // Err: nil when the new policy is in force
-	EventFrontStarted                         // Count: how often before
-	EventUpgraded                             // Err: nil when this image took over, as the Count-th; else why the older one goes on
-	EventContinued                            // Session…Remote, Duration: its age; a live session that this image took over
-	EventRefusals                             // as EventRefused, which it repeats: Count of them, told as the log is, so that a flood fills nothing
-	EventWatched                              // Session…User; Remote: of who looks on
-	EventLimit                                // Session…Remote, Detail.Why: the limit that ended the session
-	EventKeyRevoked                           // Key, Subject, Detail.Why: "revoked" or "removed"
-	EventStarted                              // the agent began to serve
-	EventStopped                              // the agent ends in order
-	EventRecording                            // Session…Remote, Detail.Recording: a recording begins, or is gone on with
-	EventSegment                              // Source, Output: bytes added to a recording
-	EventRecorded                             // Session…Remote, Detail.Recording and Sealed: a recording is complete
-	EventRecordingFailed                      // Session…Remote, Detail.Recording, Err; Detail.Why: "required" when the session may not go on without; Count: 1 when it had begun
+	EventOpened           EventKind = iota + 1 // Session…Remote, Duration: from the call to the program's start
+	EventEnded                                 // Session…Remote, Duration: the session's life, Exit, Input, Output
+	EventAttached                              // Session…Remote
+	EventDetached                              // Session…Remote
+	EventRefused                               // Reason, Remote; Source, Subject and Key when known
+	EventStdin                                 // Source, Subject, Duration: from the call to the program's queue, Input
+	EventOutput                                // Source, Subject, Output: bytes handed to a client
+	EventReloaded                              // Err: nil when the new policy is in force
+	EventFrontStarted                          // Count: how often before
+	EventUpgraded                              // Err: nil when this image took over, as the Count-th; else why the older one goes on
+	EventContinued                             // Session…Remote, Duration: its age; a live session that this image took over
+	EventRefusals                              // as EventRefused, which it repeats: Count of them, told as the log is, so that a flood fills nothing
+	EventWatched                               // Session…User; Remote: of who looks on
+	EventLimit                                 // Session…Remote, Detail.Why: the limit that ended the session
+	EventKeyRevoked                            // Key, Subject, Detail.Why: "revoked" or "removed"
+	EventStarted                               // the agent began to serve
+	EventStopped                               // the agent ends in order
+	EventRecording                             // Session…Remote, Detail.Recording: a recording begins, or is gone on with
+	EventSegment                               // Source, Output: bytes added to a recording
+	EventRecorded                              // Session…Remote, Detail.Recording and Sealed: a recording is complete
+	EventRecordingFailed                       // Session…Remote, Detail.Recording, Err; Detail.Why: "required" when the session may not go on without; Count: 1 when it had begun
+	EventRecordingRemoved                      // Source, Session, Detail.Recording; Detail.Why: "age" or "size"
 )
 
 // Event is one fact. It is passed by value on hot paths and kept by nobody.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"filippo.io/age"
@@ -34,6 +35,10 @@ type Record struct {
 	Sample *int64 `json:"sample"`
 	// Dir replaces "recordings" in the state directory.
 	Dir string `json:"dir"`
+	// Keep is how long recordings are kept, MaxBytes how much all of the source's
+	// may have together before the oldest go; 0 is no limit.
+	Keep     time.Duration `json:"keep"`
+	MaxBytes int64         `json:"maxBytes"`
 }
 
 // UnmarshalJSONFrom reads a boolean or an object.
@@ -54,6 +59,9 @@ const (
 	leastSample   = 4 << 10
 	mostSample    = 1 << 30
 	maxRecipients = 16
+
+	leastKeep     = time.Hour
+	leastMaxBytes = 1 << 20
 )
 
 // record checks what a source records.
@@ -76,9 +84,35 @@ func (b *builder) record(s *source, r Record, at func(...string) string) {
 			b.bad(at("record", "sample"), fmt.Errorf("sample is %d bytes a second; use %d to %d, or leave it out to keep all", *r.Sample, leastSample, mostSample))
 		}
 	}
+	s.keep = Keep{Source: s.name, Dir: r.Dir, Age: r.Keep, Bytes: r.MaxBytes}
+	if r.Keep != 0 && r.Keep < leastKeep {
+		b.bad(at("record", "keep"), fmt.Errorf("recordings are removed after %v; use %v or more, such as %q for 90 days, or leave it out to remove none", r.Keep, leastKeep, "2160h"))
+	}
+	if r.MaxBytes != 0 && r.MaxBytes < leastMaxBytes {
+		b.bad(at("record", "maxBytes"), fmt.Errorf("maxBytes is %d; use %d or more, or leave it out for no limit", r.MaxBytes, leastMaxBytes))
+	}
 	if r.Dir != "" && !filepath.IsAbs(r.Dir) {
 		b.bad(at("record", "dir"), fmt.Errorf("dir %q is not an absolute path; begin it with /, or leave it out for the state directory", r.Dir))
 	}
+}
+
+// Keep is what a source says of recordings that are done: how long they are kept,
+// and how much of them; 0 is no limit. Dir is "" for the state directory's.
+type Keep struct {
+	Source, Dir string
+	Age         time.Duration
+	Bytes       int64
+}
+
+// Keeping returns what the sources say of their recordings, those that keep all
+// left out.
+func (p *Policy) Keeping() (all []Keep) {
+	for _, name := range p.names {
+		if k := p.sources[name].keep; k.Age > 0 || k.Bytes > 0 {
+			all = append(all, k)
+		}
+	}
+	return all
 }
 
 // OperationClaim is the claim of a token that names the operation a session is a
@@ -163,11 +197,18 @@ type RecordSummary struct {
 	Sample     int64    `json:"sample,omitempty"`
 	// Dir is "" for the state directory's.
 	Dir string `json:"dir,omitempty"`
+	// Keep is "" and MaxBytes 0 for no limit.
+	Keep     string `json:"keep,omitempty"`
+	MaxBytes int64  `json:"maxBytes,omitempty"`
 }
 
-func summarizeRecord(r *shell.Record) *RecordSummary {
+func summarizeRecord(r *shell.Record, k Keep) *RecordSummary {
 	if r == nil {
 		return nil
 	}
-	return &RecordSummary{r.Required, r.Input, slices.Clone(r.Recipients), r.Sample, r.Dir}
+	sum := &RecordSummary{r.Required, r.Input, slices.Clone(r.Recipients), r.Sample, r.Dir, "", k.Bytes}
+	if k.Age > 0 {
+		sum.Keep = k.Age.String()
+	}
+	return sum
 }

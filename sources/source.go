@@ -41,7 +41,8 @@ type source struct {
 	cover    string // as [shell.Grant] has it
 
 	record      *shell.Record // nil: not recorded
-	drain       *shell.Drain  // nil: output goes nowhere
+	keep        Keep
+	drain       *shell.Drain // nil: output goes nowhere
 	labels      map[string]string
 	labelClaims []string
 }

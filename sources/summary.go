@@ -98,7 +98,7 @@ func (p *Policy) summarize(ctx context.Context, s *source, now time.Time) Source
 		Name: s.name, User: s.user, Group: s.group, Limits: summarizeLimits(s.limits), Keys: []KeySummary{},
 		Shell: s.shell.words(), ForceCommand: s.force.words(), AcceptEnv: slices.Clone(s.acceptEnv),
 		Allow: append([]shell.Action{}, s.allow...), Banner: s.banner,
-		Record: summarizeRecord(s.record), Drain: summarizeDrain(s.drain), Labels: maps.Clone(s.labels), LabelClaims: slices.Clone(s.labelClaims),
+		Record: summarizeRecord(s.record, s.keep), Drain: summarizeDrain(s.drain), Labels: maps.Clone(s.labels), LabelClaims: slices.Clone(s.labelClaims),
 	}
 	if sum.User == "" {
 		sum.User = p.self.Name

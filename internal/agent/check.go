@@ -154,6 +154,12 @@ func recordText(r *sources.RecordSummary) string {
 	if r.Dir != "" {
 		parts = append(parts, "in "+r.Dir)
 	}
+	if r.Keep != "" {
+		parts = append(parts, "for "+r.Keep)
+	}
+	if r.MaxBytes > 0 {
+		parts = append(parts, fmt.Sprintf("the oldest go when all have %d MiB", r.MaxBytes>>20))
+	}
 	return strings.Join(parts, ", ")
 }
 

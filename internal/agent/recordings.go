@@ -11,12 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"shellagent/broker"
 	"shellagent/record"
 	"shellagent/shell"
+	"shellagent/sources"
 )
 
 const (
@@ -25,6 +27,9 @@ const (
 	beginLimit = 5 * time.Second
 	// endLimit is how long the agent's end waits for recordings to be written.
 	endLimit = 5 * time.Second
+	// mostLate bounds the opens that left something waiting for a disk that does
+	// not answer: each holds a thread.
+	mostLate = 64
 )
 
 // recordings are those of the live sessions.
@@ -35,15 +40,20 @@ type recordings struct {
 	log     *slog.Logger
 	observe func(shell.Event)
 
-	mu   sync.Mutex
-	live map[string]*recording // by session id
-	thaw []func()
+	look chan struct{} // has one when what is kept has changed
+	disk chan struct{} // has one while recordings are removed, or may not be
+	late atomic.Int32  // beginnings that a disk does not answer
+
+	mu      sync.Mutex
+	live    map[string]*recording // by session id
+	thaw    []func()
+	keeping []sources.Keep
 }
 
 func newRecordings(stateDir string, sealer record.Sealer, log *slog.Logger, observe func(shell.Event)) *recordings {
 	return &recordings{
 		dir: filepath.Join(stateDir, recordingsDir), host: hostName(), sealer: sealer, log: log, observe: observe,
-		live: make(map[string]*recording),
+		live: make(map[string]*recording), look: make(chan struct{}, 1), disk: make(chan struct{}, 1),
 	}
 }
 
@@ -67,6 +77,22 @@ var _ broker.Recording = (*recording)(nil)
 func (r *recordings) begin(id string, grant shell.Grant, open shell.OpenRequest, remote netip.AddrPort) (broker.Recording, error) {
 	c := &recording{of: r, id: id, grant: grant, remote: remote.Addr()}
 	c.path = c.place(r.dir, time.Now())
+	if c.writer, c.failed = c.start(open); c.failed == nil {
+		return c, nil
+	}
+	c.tell(c.failed, false)
+	if grant.Record.Required {
+		return nil, shell.Deny(shell.ReasonRecording, c.failed)
+	}
+	return c, nil
+}
+
+// start creates the file within bounds.
+func (c *recording) start(open shell.OpenRequest) (*record.Writer, error) {
+	r := c.of
+	if r.late.Load() >= mostLate {
+		return nil, fmt.Errorf("%s: the disk has not answered %d sessions before", c.path, mostLate)
+	}
 	type begun struct {
 		w   *record.Writer
 		err error
@@ -80,24 +106,18 @@ func (r *recordings) begin(id string, grant shell.Grant, open shell.OpenRequest,
 	defer late.Stop()
 	select {
 	case b := <-done:
-		c.writer, c.failed = b.w, b.err
+		return b.w, b.err
 	case <-late.C:
-		c.failed = fmt.Errorf("%s: nothing was written within %v", c.path, beginLimit)
-		go func() {
-			if b := <-done; b.w != nil {
-				b.w.Abandon()
-				_ = os.Remove(c.path)
-			}
-		}()
 	}
-	if c.failed == nil {
-		return c, nil
-	}
-	c.tell(c.failed, false)
-	if grant.Record.Required {
-		return nil, shell.Deny(shell.ReasonRecording, c.failed)
-	}
-	return c, nil
+	r.late.Add(1)
+	go func() {
+		defer r.late.Add(-1)
+		if b := <-done; b.w != nil {
+			b.w.Abandon()
+			_ = os.Remove(c.path)
+		}
+	}()
+	return nil, fmt.Errorf("%s: nothing was written within %v", c.path, beginLimit)
 }
 
 // place is the recording's file: a folder a day, in UTC.

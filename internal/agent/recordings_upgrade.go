@@ -14,6 +14,9 @@ import (
 // where they are to be gone on with, by session id. Recordings of sessions that
 // have ended are waited for. The error leaves all going on.
 func (r *recordings) freeze(ctx context.Context) (map[string]*record.State, error) {
+	if err := r.rest(ctx); err != nil {
+		return nil, err
+	}
 	states := make(map[string]*record.State)
 	for _, c := range r.all() {
 		st, thaw, err := c.run.Freeze(ctx)
@@ -39,6 +42,10 @@ func (r *recordings) goOn() {
 		thaw()
 	}
 	r.thaw = nil
+	select {
+	case <-r.disk:
+	default:
+	}
 }
 
 // resume goes on with the recording of a session that was taken over. A

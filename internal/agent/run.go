@@ -48,6 +48,7 @@ func (a *agent) run(ctx context.Context, portFile string) error {
 	var minding sync.WaitGroup
 	minding.Go(func() { a.broker.Expire(ctx, askAgainEvery) })
 	minding.Go(func() { a.keepAnnouncing(ctx) })
+	go a.recordings.tidy(ctx) // which a disk that does not answer keeps from ending
 
 	select {
 	case <-a.ready:
@@ -155,6 +156,7 @@ func (a *agent) obey(next *loaded) (ended int, err error) {
 	a.audit.apply(&next.Audit)
 	a.tellLostKeys(a.broker.Policy(), next.policy)
 	a.metrics.Configure(next.policy.Sources(), next.policy.Subjects())
+	a.recordings.keep(next.policy.Keeping())
 	return a.broker.SetPolicy(context.Background(), next.policy), nil
 }
 

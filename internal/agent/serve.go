@@ -195,6 +195,7 @@ func (a *agent) assemble() error {
 	}
 	a.openTrail()
 	a.recordings = newRecordings(l.StateDir, a.seal, a.log, a.observe)
+	a.recordings.keep(l.policy.Keeping())
 	server := a.listeners[0].Addr().(*net.TCPAddr).AddrPort()
 	a.broker, err = broker.New(broker.Config{
 		HostKey: hosts.current(), Guard: a.guard, Registry: shell.NewRegistry(0), Policy: l.policy,
