@@ -16,7 +16,8 @@ type Credential struct {
 // Limits bound one session. A zero duration means no limit, except Linger,
 // where zero ends a detached session at once.
 type Limits struct {
-	// MaxSessions bounds the live sessions of the source; 0 means the default (64).
+	// MaxSessions bounds the live sessions of the source; 0 means
+	// [DefaultMaxSessions].
 	MaxSessions int
 	// MaxProcesses bounds the processes and threads of a session, on a host that
 	// delegates cgroup v2's pids controller to the agent; 0 means the default

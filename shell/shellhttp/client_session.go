@@ -184,7 +184,7 @@ func (s *Session) Signal(name string) error {
 }
 
 // Ack says that output up to an offset has left this process, so that the
-// agent may forget it. It is sent with input, each 1 MiB, each few seconds,
+// agent may forget it. It is sent with input, each so many bytes, each few seconds,
 // and at once for the exit.
 func (s *Session) Ack(end uint64) { s.control.ack(end) }
 
