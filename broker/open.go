@@ -183,15 +183,18 @@ func commandOf(o shell.OpenRequest) string {
 // sessionEvent passes on what a session tells of itself, and logs its ends.
 func (b *Broker) sessionEvent(e shell.Event) {
 	b.observe(e)
-	log := b.log.With("session", e.Session, "source", e.Source, "subject", e.Subject, "key", e.Key)
+	// A logger is made where something is logged: output is told frame by frame.
+	log := func() *slog.Logger {
+		return b.log.With("session", e.Session, "source", e.Source, "subject", e.Subject, "key", e.Key)
+	}
 	switch e.Kind {
 	case shell.EventEnded:
-		log.Info("session ended", "user", e.User, "code", e.Exit.Code, "signal", e.Exit.Signal, "reason", e.Exit.Reason,
+		log().Info("session ended", "user", e.User, "code", e.Exit.Code, "signal", e.Exit.Signal, "reason", e.Exit.Reason,
 			"lasted", e.Duration, "input", e.Input, "output", e.Output)
 	case shell.EventAttached:
-		log.Debug("client attached", "remote", e.Remote)
+		log().Debug("client attached", "remote", e.Remote)
 	case shell.EventDetached:
-		log.Debug("client detached", "remote", e.Remote)
+		log().Debug("client detached", "remote", e.Remote)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -108,5 +109,14 @@ func TestClosingTellsWhatWasCounted(t *testing.T) {
 	l.add(slog.LevelInfo, refusalOf(shell.ReasonStopping, flooder, 1))
 	if !strings.Contains(out.String(), "reason=stopping") {
 		t.Error("a refusal after the end is lost")
+	}
+}
+
+// What a program shows is told frame by frame, to many who watch, and is not logged.
+func TestOutputIsToldWithoutALogger(t *testing.T) {
+	b := &Broker{log: slog.New(slog.DiscardHandler)}
+	e := shell.Event{Kind: shell.EventOutput, Time: time.Now(), Session: "s", Output: 1}
+	if n := testing.AllocsPerRun(100, func() { b.sessionEvent(e) }); n != 0 {
+		t.Errorf("%v allocations for a frame", n)
 	}
 }
