@@ -108,8 +108,8 @@ type Event struct {
 	Previous    string `json:"previous,omitzero"` // hash of the link before
 }
 
-// maxEvent bounds an event's line in bytes, the seal included; a command or a label that would
-// exceed it is cut.
+// maxEvent bounds an event's line in bytes, the seal included; a command, a label or a
+// line of output that would exceed it is cut.
 const maxEvent = 64 << 10
 
 // encode is the event's JSON object.
@@ -121,6 +121,7 @@ func (e *Event) encode() ([]byte, error) {
 	short := *e
 	short.Command = cutText(short.Command)
 	short.Error = cutText(short.Error)
+	short.Line = cutText(short.Line)
 	short.Argv, short.Labels = []string{"(too long)"}, nil
 	return json.Marshal(&short, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
 }

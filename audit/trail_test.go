@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,6 +111,28 @@ func TestTrailHolds(t *testing.T) {
 		if info, err := os.Stat(path); err != nil || info.Mode() != want {
 			t.Errorf("%s: %v %v", path, info.Mode(), err)
 		}
+	}
+}
+
+// No event makes a line that nobody could read again.
+func TestLongEventsAreCut(t *testing.T) {
+	f := newFixture(t)
+	trail := f.open(t, audit.Options{})
+	long := strings.Repeat("\u00fc", 128<<10)
+	for _, e := range []*audit.Event{
+		{Kind: audit.SessionOpened, Command: long, Labels: map[string]string{"a": long}},
+		{Kind: audit.SessionOpened, Argv: []string{long}, Error: long},
+		{Kind: audit.SessionOutput, Line: long},
+	} {
+		if err := trail.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := audit.Verify(f.files(t), f.known); err != nil {
+		t.Error(err)
+	}
+	if lines, _, err := audit.NewTail(f.dir, 1).Read(10, 1<<20); err != nil || len(lines) != 4 {
+		t.Errorf("%d lines, %v", len(lines), err)
 	}
 }
 

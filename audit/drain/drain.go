@@ -16,6 +16,11 @@ import (
 // redacted stands for what a pattern matches.
 const redacted = "[redacted]"
 
+// maxRedacted bounds a line in bytes once patterns were replaced: the longest
+// line has half of it, and a pattern that matches nothing, such as \b, adds to
+// a line wherever it does.
+const maxRedacted = 8 * maxLine
+
 // Drain writes the lines of one session's output to a trail of their own.
 type Drain struct {
 	to      *audit.Log
@@ -156,6 +161,10 @@ func (d *Drain) end() {
 func (d *Drain) line(stream, line string) {
 	for _, r := range d.redact {
 		line = r.ReplaceAllLiteralString(line, redacted)
+		if len(line) > maxRedacted {
+			line = redacted // not its beginning: it might end amid what the next pattern is for
+			break
+		}
 	}
 	e := d.about(audit.SessionOutput)
 	e.Stream, e.Line = stream, line
