@@ -61,6 +61,7 @@ func problemOf(d *shell.Denied) *shell.Reply {
 // A refusal with any other closes its connection.
 var afterToken = map[string]bool{
 	"busy": true, "user_unavailable": true, "lookup_failed": true, "shell_unavailable": true, "command_denied": true,
+	"action_denied": true, "recording_failed": true,
 	"too_many_sessions": true, "nothing_to_confirm": true, "start_failed": true, "session_ended": true,
 	"session_conflict": true, "taken_over": true, "offset_gap": true,
 }

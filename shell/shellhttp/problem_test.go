@@ -62,6 +62,22 @@ func TestAfterTokenNamesRealCodes(t *testing.T) {
 	}
 }
 
+// What is refused for what the source says of a session was believed before.
+func TestRefusedSessionsKeepTheirConnection(t *testing.T) {
+	for _, reason := range []shell.Reason{
+		shell.ReasonUser, shell.ReasonLookup, shell.ReasonShell, shell.ReasonAction, shell.ReasonCommand,
+		shell.ReasonMaxSessions, shell.ReasonNoTrial, shell.ReasonRecording, shell.ReasonStart,
+	} {
+		w := httptest.NewRecorder()
+		if err := writeProblem(w, problemOf(&shell.Denied{Reason: reason})); err != nil {
+			t.Fatal(err)
+		}
+		if w.Header().Get("Connection") != "" {
+			t.Errorf("%s closes its connection", reason)
+		}
+	}
+}
+
 func TestParseProblemOfOthers(t *testing.T) {
 	for _, c := range []struct{ mediaType, text string }{
 		{"text/html", "<h1>502 Bad Gateway</h1>"},
