@@ -61,6 +61,7 @@ var mayImport = []wall{
 	{"internal/listen", nil, "sockets, systemd and the host's limits know nothing of what is served"},
 	{"internal/handover", nil, "the form of what crosses an upgrade, not what it says"},
 	{"internal/door", nil, "the operator's requests and answers, not what becomes of them"},
+	{"internal/bulk", nil, "it moves bytes, whatever they say"},
 	{"internal/sandbox", nil, "it takes rights away and gives none"},
 	{"internal/thrift", nil, "it knows how much memory there is, not whose"},
 	{"internal/front", []string{"broker", "shell", "shell/shellhttp", "metrics/scrape", "internal/sandbox", "internal/thrift"}, "the process without privileges: HTTP on one side, calls on the other"},
@@ -82,7 +83,7 @@ var mayImport = []wall{
 }
 
 // importedByAll are packages that no wall keeps out.
-var importedByAll = []string{"internal/version", "internal/failpoint", "internal/alarm"}
+var importedByAll = []string{"internal/version", "internal/failpoint", "internal/alarm", "internal/bulk"}
 
 // onlyIn keeps an ability in the few packages that are read for it. Test files
 // may import what they like.

@@ -19,9 +19,9 @@ func (s *surroundings) runOnPipes(ctx context.Context, r remote, target string, 
 	defer cancel()
 	if input != inputNone {
 		// It may stay in a read that nothing can end; the program ends then.
-		go s.sendInput(r, s.stdin)
+		go s.sendInput(r, widened(s.stdin))
 	}
-	out := &output{stdout: s.stdout, stderr: s.stderr, notice: s.notice}
+	out := &output{stdout: widened(s.stdout), stderr: s.stderr, notice: s.notice}
 	exit, err := out.copy(ctx, r)
 	ending := s.ended(ctx, r, target, exit, err)
 	s.sayGoodbye(r, err)

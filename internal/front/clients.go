@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"shellagent/broker"
+	"shellagent/internal/bulk"
 	"shellagent/metrics/scrape"
 )
 
@@ -69,6 +70,7 @@ type client struct {
 	*net.TCPConn
 	all  *clients
 	home netip.Prefix
+	out  bulk.Writer
 	turn atomic.Pointer[func()] // of the handshake; see handshakes
 
 	// Guarded by clients.mu: nil when this is no stranger (any more).
@@ -83,6 +85,12 @@ func (c *client) Close() error {
 	return c.TCPConn.Close()
 }
 
+// Hold makes one write of the TLS records until Release.
+func (c *client) Hold() { c.out.Hold() }
+
+// Release undoes Hold.
+func (c *client) Release() error { return c.out.Release() }
+
 // Proven says that a request on this connection had a verified token.
 func (c *client) Proven() {
 	c.all.mu.Lock()
@@ -93,6 +101,7 @@ func (c *client) Proven() {
 // enter takes a connection in, and closes another's if there is no room.
 func (a *clients) enter(conn *net.TCPConn) *client {
 	c := &client{TCPConn: conn, all: a, home: a.home(conn)}
+	c.out.To = conn
 	a.mu.Lock()
 	a.count++
 	c.inAll = a.strangers.PushBack(c)

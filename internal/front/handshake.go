@@ -40,7 +40,7 @@ func (h handshakes) hello(info *tls.ClientHelloInfo) (*tls.Config, error) {
 // Write implements [net.Conn].
 func (c *client) Write(p []byte) (int, error) {
 	c.endTurn()
-	return c.TCPConn.Write(p)
+	return c.out.Write(p)
 }
 
 // endTurn gives the connection's turn back, if it has one.

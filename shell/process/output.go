@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"shellagent/internal/bulk"
 	"shellagent/shell"
 )
 
@@ -22,6 +23,8 @@ type output struct {
 	// cut says that no more is waited for: what is there already is read.
 	cut  atomic.Bool
 	rest int // bytes read since
+
+	much bulk.Pipe
 }
 
 var _ shell.ReadinessWaiter = (*output)(nil)
@@ -49,6 +52,7 @@ func (o *output) cutOff() {
 func (o *output) Read(p []byte) (int, error) {
 	if !o.cut.Load() {
 		n, err := o.file.Read(p)
+		o.much.Moved(n, o.file)
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, endOfOutput(err)
 		}

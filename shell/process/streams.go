@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"shellagent/internal/bulk"
 	"shellagent/shell"
 )
 
@@ -103,14 +104,18 @@ func (p *pipes) ttyName() string { return "" }
 // say never blocks: the pipe is empty and holds more than a line.
 func (p *pipes) say(text string) { _, _ = io.WriteString(p.childErr, text) }
 
-func (p *pipes) stdin() io.WriteCloser { return p.in }
+func (p *pipes) stdin() io.WriteCloser { return &p.in }
 
 // pipeInput writes what the program reads.
-type pipeInput struct{ *os.File }
+type pipeInput struct {
+	*os.File
+	much bulk.Pipe
+}
 
 // Write implements [io.Writer].
-func (in pipeInput) Write(p []byte) (int, error) {
+func (in *pipeInput) Write(p []byte) (int, error) {
 	n, err := in.File.Write(p)
+	in.much.Moved(n, in.File)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = shell.ErrSuspended
 	}

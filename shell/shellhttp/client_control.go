@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// ackEvery is how much output is acknowledged by a request of its own: a
-	// quarter of the agent's backlog.
-	ackEvery = 1 << 20
+	// ackEvery is how much output is acknowledged by a request of its own: half
+	// of the agent's backlog.
+	ackEvery = 2 << 20
 	// ackDrawn is the same for a terminal, of which less may be on its way.
 	ackDrawn = 128 << 10
 	// maxSignals bounds the signals that wait to be sent.

@@ -73,7 +73,7 @@ func (d *dialer) connect(ctx context.Context, network, addr string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	t := tls.Client(conn, d.tls)
+	t := tls.Client(newBulkConn(conn), d.tls)
 	if err := t.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, err

@@ -97,8 +97,17 @@ func (c *postConn) conclude(written error) (a *answered, keep bool, err error) {
 	return nil, false, err
 }
 
-// send writes a request, its head and as much of its body as fits in one piece.
+// send writes a request.
 func (c *postConn) send(host, path, token string, x exchange) error {
+	if h := holderOf(c.conn); h != nil && len(x.body) > maxRecord {
+		h.Hold()
+		return errors.Join(c.write(host, path, token, x), h.Release())
+	}
+	return c.write(host, path, token, x)
+}
+
+// write writes a request, its head and as much of its body as fits in one record.
+func (c *postConn) write(host, path, token string, x exchange) error {
 	out := appendPostHead(c.out[:0], host, path, token, x)
 	first := min(len(x.body), max(0, maxRecord-len(out)))
 	out = append(out, x.body[:first]...)

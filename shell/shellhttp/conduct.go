@@ -12,13 +12,31 @@ import (
 // proves returns what tells a connection that a request on it had a verified
 // token, or nil.
 func proves(c net.Conn) func() {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	if p, ok := c.(interface{ Proven() }); ok {
+	if p, ok := below(c).(interface{ Proven() }); ok {
 		return p.Proven
 	}
 	return nil
+}
+
+// below is the connection that carries TLS.
+func below(c net.Conn) net.Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return c
+}
+
+// holder is a connection that makes one write of the records between Hold and
+// Release.
+type holder interface {
+	Hold()
+	Release() error
+}
+
+// holderOf is the connection below c, or nil where it writes as it comes.
+func holderOf(c net.Conn) holder {
+	h, _ := below(c).(holder)
+	return h
 }
 
 // proven tells the request's connection, once.

@@ -102,6 +102,14 @@ func served(ctx context.Context) {
 	}
 }
 
+// connHolder is the connection of a request, or nil; see [holder].
+func connHolder(ctx context.Context) holder {
+	if n, ok := ctx.Value(connNoteKey{}).(*connNote); ok {
+		return holderOf(n.conn)
+	}
+	return nil
+}
+
 func (w *connWatch) begin(ctx context.Context, c net.Conn) context.Context {
 	limitUnsent(c)
 	n := &connNote{tell: proves(c), conn: c}
@@ -159,10 +167,7 @@ func limitUnsent(c net.Conn) {
 
 // tcpOf is the TCP connection below c, which a listener may have wrapped.
 func tcpOf(c net.Conn) (tcpConn, bool) {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	t, ok := c.(tcpConn)
+	t, ok := below(c).(tcpConn)
 	return t, ok
 }
 

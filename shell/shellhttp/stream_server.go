@@ -2,6 +2,7 @@ package shellhttp
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -53,6 +54,9 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, frames io.
 	plainHeaders(w.Header(), encoding.mediaType())
 	w.Header().Set("X-Accel-Buffering", "no") // nginx
 	out := &clientWriter{w: w, rc: http.NewResponseController(w), time: h.writeTime, disarm: r.ProtoMajor == 2}
+	if r.ProtoMajor == 1 {
+		out.conn = connHolder(r.Context())
+	}
 	if h.cfg.SendBuffer > 0 && r.ProtoMajor == 1 {
 		out.much = func() { widen(r.Context(), h.cfg.SendBuffer) }
 	}
@@ -79,6 +83,17 @@ type clientWriter struct {
 	// much, unless nil, is called once after muchSent bytes.
 	much func()
 	sent int
+	// conn, unless nil, makes one write of many records.
+	conn holder
+}
+
+// deliver writes p and flushes.
+func (c *clientWriter) deliver(p []byte) error {
+	if c.conn == nil || len(p) <= maxRecord {
+		return writeFlushed(c, p)
+	}
+	c.conn.Hold()
+	return errors.Join(writeFlushed(c, p), c.conn.Release())
 }
 
 func (c *clientWriter) Write(p []byte) (int, error) {
@@ -114,6 +129,16 @@ type flushWriter interface {
 	Flush() error
 }
 
+// deliverer is a flushWriter that does both at less expense.
+type deliverer interface{ deliver(p []byte) error }
+
+func writeFlushed(w flushWriter, p []byte) error {
+	if _, err := w.Write(p); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
 // copyFrames passes the binary encoding through as it comes.
 func copyFrames(w flushWriter, frames io.Reader) error {
 	var idle [idleBuffer]byte
@@ -143,13 +168,14 @@ func copyFrames(w flushWriter, frames io.Reader) error {
 func copyBusy(w flushWriter, frames io.Reader) error {
 	buf := busy.Get().(*[busyBuffer]byte)
 	defer busy.Put(buf)
+	deliver := func(p []byte) error { return writeFlushed(w, p) }
+	if d, ok := w.(deliverer); ok {
+		deliver = d.deliver
+	}
 	for {
 		n, err := frames.Read(buf[:])
 		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
-				return err
-			}
-			if err := w.Flush(); err != nil {
+			if err := deliver(buf[:n]); err != nil {
 				return err
 			}
 		}

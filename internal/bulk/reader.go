@@ -1,0 +1,46 @@
+package bulk
+
+import (
+	"io"
+	"syscall"
+	"time"
+)
+
+const (
+	// much is the size of a read, in bytes, after which the next one waits in the
+	// kernel.
+	much = 8 << 10
+	// patience is how long it waits there.
+	patience = 2 * time.Millisecond
+)
+
+// Reader reads From. While there is much to read, the thread waits for more by
+// itself, for a moment: what parks a goroutine and wakes it costs more than the
+// read. It is for a program that has little else to do, since the thread waits
+// with its processor, and for one goroutine at a time.
+type Reader struct {
+	From io.Reader
+	// Raw is the descriptor of From.
+	Raw syscall.RawConn
+
+	busy bool
+	wait func(fd uintptr) bool
+}
+
+// Read implements [io.Reader].
+func (r *Reader) Read(p []byte) (int, error) {
+	if r.busy {
+		if r.wait == nil {
+			r.wait = func(fd uintptr) bool {
+				r.busy = awaitReadable(fd, patience)
+				return true
+			}
+		}
+		if err := r.Raw.Read(r.wait); err != nil {
+			r.busy = false
+		}
+	}
+	n, err := r.From.Read(p)
+	r.busy = n >= much || r.busy && n > 0
+	return n, err
+}
