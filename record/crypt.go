@@ -2,27 +2,32 @@ package record
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 
 	"filippo.io/age"
 )
 
-// encrypt makes a segment an age file of its own, so that neither the host nor
+// encrypt makes a frame an age file of its own, so that neither the host nor
 // whoever stores it reads it back, and each can be read without the others.
-func encrypt(plain []byte, to []age.Recipient) ([]byte, error) {
-	var b bytes.Buffer
-	w, err := age.Encrypt(&b, to...)
+func (p *press) encrypt(plain []byte, to []age.Recipient) ([]byte, error) {
+	const front = frontFree + frameHeader
+	b := bytes.NewBuffer(append(p.sealed[:0], make([]byte, front)...))
+	w, err := age.Encrypt(b, to...)
+	if err == nil {
+		_, err = w.Write(plain)
+	}
+	if err == nil {
+		err = w.Close()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("encrypt: %w", err)
 	}
-	if _, err := w.Write(plain); err != nil {
-		return nil, fmt.Errorf("encrypt: %w", err)
-	}
-	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("encrypt: %w", err)
-	}
-	return b.Bytes(), nil
+	p.sealed = b.Bytes()
+	appendSkippable(p.sealed[:frontFree], magicEncrypted, nil)
+	binary.LittleEndian.PutUint32(p.sealed[frontFree+4:], uint32(len(p.sealed)-front))
+	return p.sealed, nil
 }
 
 func decrypt(sealed []byte, with []age.Identity) ([]byte, error) {

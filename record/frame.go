@@ -14,6 +14,7 @@ const (
 	magicHeader    = 0x184D2A5D
 	magicHead      = 0x184D2A5E
 	magicEncrypted = 0x184D2A5F
+	magicFlood     = 0x184D2A5C
 
 	frameHeader = 8 // magic and length, little endian
 )
@@ -112,7 +113,7 @@ func parseHead(b []byte) (head, error) {
 	return h, nil
 }
 
-// record is what the chain is over for a segment: its frame, then its head.
-func (h head) record(frame []byte) []byte {
-	return h.appendSigned(append(make([]byte, 0, len(frame)+headSigned), frame...))
+// after is the link of a segment: over its frame, then its head.
+func (h head) after(l seal.Link, frame []byte) seal.Link {
+	return l.Next(frame, h.appendSigned(make([]byte, 0, headSigned)))
 }

@@ -35,25 +35,9 @@ type runes struct {
 	n    int
 }
 
-// whole returns what may be written of the bytes held back and p, in at most two
-// pieces, and holds back a character whose end is still to come. The first piece
-// is good until the next call.
-func (r *runes) whole(p []byte) (first, rest []byte) {
-	for r.n > 0 && len(p) > 0 {
-		if utf8.RuneStart(p[0]) || r.n == len(r.held) {
-			break // what is held never becomes a character
-		}
-		r.held[r.n] = p[0]
-		r.n++
-		p = p[1:]
-		if utf8.FullRune(r.held[:r.n]) {
-			break
-		}
-	}
-	if r.n > 0 && (len(p) > 0 || utf8.FullRune(r.held[:r.n])) {
-		first = append(first, r.held[:r.n]...)
-		r.n = 0
-	}
+// cut returns how much of p may be written, and holds back a character whose end
+// is still to come. What was held back before is forgotten: it is in p.
+func (r *runes) cut(p []byte) int {
 	cut := len(p)
 	for back := 1; back < utf8.UTFMax && back <= len(p); back++ {
 		if at := len(p) - back; utf8.RuneStart(p[at]) {
@@ -63,10 +47,8 @@ func (r *runes) whole(p []byte) (first, rest []byte) {
 			break
 		}
 	}
-	if cut < len(p) {
-		r.n = copy(r.held[:], p[cut:])
-	}
-	return first, p[:cut]
+	r.n = copy(r.held[:], p[cut:])
+	return cut
 }
 
 // end returns what was held back and never ended.

@@ -139,7 +139,7 @@ func (r *Reader) next() (*Segment, error) {
 	}
 	s := &Segment{
 		N: h.n, Closed: time.Duration(h.closed) * time.Millisecond, Final: h.final,
-		Link: r.link.Next(h.record(frame)), frame: frame,
+		Link: h.after(r.link, frame), frame: frame,
 	}
 	if r.verifier != nil {
 		if err := r.verifier.Verify(seal.Recording, s.Link, h.signature[:]); err != nil {
@@ -190,11 +190,24 @@ func (s *Segment) Lines(with []age.Identity) ([]byte, error) {
 			return nil, err
 		}
 	}
-	d := decoders.Get().(*zstd.Decoder)
-	defer decoders.Put(d)
-	lines, err := d.DecodeAll(packed, nil)
+	read := unpack
+	if len(packed) >= frameHeader && binary.LittleEndian.Uint32(packed) == magicFlood {
+		read = floodLines
+	}
+	lines, err := read(packed)
 	if err != nil {
-		return nil, fmt.Errorf("%w: segment %d: %w", ErrFormat, s.N, err)
+		return nil, fmt.Errorf("segment %d: %w", s.N, err)
 	}
 	return lines, nil
+}
+
+// unpack undoes [pack].
+func unpack(packed []byte) ([]byte, error) {
+	d := decoders.Get().(*zstd.Decoder)
+	defer decoders.Put(d)
+	data, err := d.DecodeAll(packed, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return data, nil
 }

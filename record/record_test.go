@@ -95,8 +95,7 @@ func export(t testing.TB, b []byte, known record.Knower, o record.ExportOptions)
 }
 
 const wantV2 = `[1.000000, "o", "hello "]
-[1.500000, "o", "€"]
-[1.500000, "o", "\r\n"]
+[1.500000, "o", "€\r\n"]
 [2.000000, "o", "oops�\n"]
 [3.000000, "r", "100x30"]
 [4.000000, "i", "ls\n"]
@@ -106,8 +105,7 @@ const wantV2 = `[1.000000, "o", "hello "]
 `
 
 const wantV3 = `[1.000000, "o", "hello "]
-[0.500000, "o", "€"]
-[0.000000, "o", "\r\n"]
+[0.500000, "o", "€\r\n"]
 [0.500000, "o", "oops�\n"]
 [1.000000, "r", "100x30"]
 [1.000000, "i", "ls\n"]

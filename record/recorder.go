@@ -43,9 +43,11 @@ type Recorder struct {
 	timer *time.Timer
 	armed bool
 
-	offset uint64 // of the output read so far
-	typed  typed
-	sample sample
+	inPlace bool            // output is read to where it is kept, because all of it is
+	stream  shell.FrameType // of the last output
+	offset  uint64          // of the output read so far
+	typed   typed
+	sample  sample
 }
 
 // Follow records what a tap gives. The tap and the writer are the recorder's
@@ -57,6 +59,7 @@ func Follow(w *Writer, tap *shell.Tap, o RecorderOptions) *Recorder {
 	}
 	r.timer.Stop()
 	r.sample.limit = o.Sample
+	r.inPlace = o.Sample == 0 && !tap.Input()
 	go r.run()
 	return r
 }
@@ -86,14 +89,17 @@ func (r *Recorder) run() {
 	}
 }
 
-var tapBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
-
 // drain writes all that there is. It returns io.EOF after the exit.
 func (r *Recorder) drain() error {
-	buf := tapBuffers.Get().(*[]byte)
-	defer tapBuffers.Put(buf)
+	room := r.w.output
+	if !r.inPlace {
+		buf := tapBuffers.Get().(*[]byte)
+		defer tapBuffers.Put(buf)
+		room = func(shell.FrameType) []byte { return *buf }
+	}
+	defer r.w.leave()
 	for {
-		e, ok, err := r.tap.Take(*buf)
+		e, ok, err := r.tap.Take(room(r.stream))
 		if !ok {
 			if err == io.EOF {
 				err = errors.New("recording: the session was forgotten before its exit")
@@ -110,6 +116,8 @@ func (r *Recorder) drain() error {
 		}
 	}
 }
+
+var tapBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
 // wait returns when there may be something to take, having closed the segment if
 // that was due before.
@@ -157,6 +165,10 @@ func (r *Recorder) event(e shell.TapEvent) error {
 func (r *Recorder) output(e shell.TapEvent) error {
 	data := e.Frame.Data
 	r.offset = e.Frame.End
+	if r.inPlace {
+		r.stream = e.Frame.Type
+		return r.w.took(e.At, e.Frame.Type, len(data))
+	}
 	keep, left := r.sample.keep(e.At, len(data))
 	if err := r.leftOut(e.At, left); err != nil {
 		return err

@@ -44,7 +44,7 @@ func TestResume(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(got, `"o", "€"`) || !strings.Contains(got, " two") || !strings.HasSuffix(got, "\"x\", \"0\"]\n") {
+	if !strings.Contains(got, `"o", "€ two"`) || !strings.HasSuffix(got, "\"x\", \"0\"]\n") {
 		t.Errorf("got\n%s", got)
 	}
 }

@@ -5,24 +5,21 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"filippo.io/age"
-	"github.com/klauspost/compress/zstd"
 
 	"shellagent/jwtauth"
 	"shellagent/seal"
 	"shellagent/shell"
 )
 
-const (
-	// SegmentTime is the longest that lines wait for their segment to be closed
-	// while output flows, and so the most that a kill -9 loses.
-	SegmentTime = time.Second
+// SegmentTime is the longest that events wait for their segment to be closed
+// while output flows, and so the most that a kill -9 loses. What is recorded has
+// waited a little before (see [shell.Tap.Wake]).
+const SegmentTime = time.Second
 
-	segmentLines = 256 << 10 // bytes of lines that close a segment at once
-)
+const closeAfter = SegmentTime - 50*time.Millisecond
 
 // Sealer signs the links of a recording's chain; *[seal.Key] is one.
 type Sealer interface {
@@ -53,9 +50,11 @@ type Writer struct {
 	size       int64
 	err        error
 
-	lines  []byte    // of the open segment
-	pooled *[]byte   // their buffer's place in the pool; nil while there is none
+	events events    // of the open segment
 	opened time.Time // when the first of them came
+	bulk   bool      // the segment before was closed before its time
+	lines  allowance
+	ahead  int // held bytes that the room is behind
 	last   time.Duration
 	out    runes
 	outErr runes
@@ -94,8 +93,9 @@ func Create(path string, h Header, s Sealer, o Options) (*Writer, error) {
 		return nil, errors.Join(fmt.Errorf("recording: %w", err), f.Close(), os.Remove(path))
 	}
 	// At once, so that there is a cast to play however soon it ends.
-	w.lines = first
-	if err := w.closeSegment(false); err != nil {
+	p := presses.Get().(*press)
+	defer p.putBack()
+	if err := w.store(p.pack(p.free(frontFree), first), false); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(path))
 	}
 	return w, nil
@@ -103,11 +103,16 @@ func Create(path string, h Header, s Sealer, o Options) (*Writer, error) {
 
 // Output records output of a type at a time after the session's start.
 func (w *Writer) Output(at time.Duration, t shell.FrameType, p []byte) error {
-	code, held := byte('o'), &w.out
-	if t == shell.FrameStderr {
-		code, held = 'e', &w.outErr
-	}
+	code, held := w.stream(t)
 	return w.text(at, code, held, p)
+}
+
+// stream is how output of a type is told from other.
+func (w *Writer) stream(t shell.FrameType) (code byte, held *runes) {
+	if t == shell.FrameStderr {
+		return 'e', &w.outErr
+	}
+	return 'o', &w.out
 }
 
 // Input records input.
@@ -122,49 +127,81 @@ func (w *Writer) Resize(at time.Duration, cols, rows int) error {
 func (w *Writer) Mark(at time.Duration, text string) error { return w.event(at, 'm', []byte(text)) }
 
 func (w *Writer) text(at time.Duration, code byte, held *runes, p []byte) error {
-	first, rest := held.whole(p)
-	if len(first) > 0 {
-		if err := w.event(at, code, first); err != nil {
-			return err
-		}
-	}
-	if len(rest) > 0 {
-		return w.event(at, code, rest)
+	for len(p) > 0 && w.err == nil {
+		n := copy(w.room(held), p)
+		p = p[n:]
+		_ = w.take(at, code, held, n)
 	}
 	return w.err
 }
 
+// event records what nothing is held back of, and what is less than leastRoom.
 func (w *Writer) event(at time.Duration, code byte, data []byte) error {
+	return w.take(at, code, nil, copy(w.room(nil), data))
+}
+
+// room is where output is put that [Writer.take] records; held is what was most
+// likely held back of the same. It is good until the next call of any method.
+func (w *Writer) room(held *runes) []byte {
+	w.events.grow(leastRoom, w.bulk)
+	w.ahead = 0
+	if held != nil {
+		w.ahead = held.n
+	}
+	return w.events.room(w.ahead)
+}
+
+// take records the first n bytes of the room.
+func (w *Writer) take(at time.Duration, code byte, held *runes, n int) error {
 	if w.err != nil {
 		return w.err
 	}
-	if len(w.lines) == 0 {
+	if w.events.size() == 0 {
 		w.opened = time.Now()
-		w.pooled = lineBuffers.Get().(*[]byte)
-		w.lines = (*w.pooled)[:0]
 	}
 	w.last = max(w.last, at) // time does not go backwards in a cast
-	w.lines = appendEvent(w.lines, w.last, code, data)
-	if len(w.lines) >= segmentLines {
+	w.events.put(w.last, code, held, w.ahead, n)
+	if w.events.full() {
+		w.bulk = true
 		return w.closeSegment(false)
 	}
 	return nil
 }
 
+// output is the room for output that is most likely of a type; took records what
+// was put there.
+func (w *Writer) output(likely shell.FrameType) []byte {
+	_, held := w.stream(likely)
+	return w.room(held)
+}
+
+func (w *Writer) took(at time.Duration, t shell.FrameType, n int) error {
+	code, held := w.stream(t)
+	return w.take(at, code, held, n)
+}
+
+// leave gives the room back when nothing was put there.
+func (w *Writer) leave() {
+	if w.events.size() == 0 {
+		w.events.drop()
+	}
+}
+
 // Due returns how long the open segment may still wait for [Writer.Flush], and
 // false when there is nothing to flush.
 func (w *Writer) Due() (time.Duration, bool) {
-	if len(w.lines) == 0 || w.err != nil {
+	if w.events.size() == 0 || w.err != nil {
 		return 0, false
 	}
-	return max(0, SegmentTime-time.Since(w.opened)), true
+	return max(0, closeAfter-time.Since(w.opened)), true
 }
 
 // Flush closes the open segment: what was recorded before is in the file.
 func (w *Writer) Flush() error {
-	if len(w.lines) == 0 || w.err != nil {
+	if w.events.size() == 0 || w.err != nil {
 		return w.err
 	}
+	w.bulk = false
 	return w.closeSegment(false)
 }
 
@@ -199,27 +236,50 @@ func (w *Writer) fail(err error) {
 	}
 }
 
-// closeSegment writes the lines as a segment, in one write.
+// closeSegment writes the events as a segment.
 func (w *Writer) closeSegment(final bool) error {
-	frame, err := w.frame()
+	p := presses.Get().(*press)
+	defer p.putBack()
+	defer w.events.drop()
+	b, err := w.frame(p)
+	if err == nil && len(w.recipients) > 0 {
+		b, err = p.encrypt(b[frontFree:], w.recipients)
+	}
 	if err != nil {
 		w.fail(err)
 		return w.err
 	}
+	return w.store(b, final)
+}
+
+// frame is the open segment as a frame, with frontFree bytes before it.
+func (w *Writer) frame(p *press) ([]byte, error) {
+	list := w.events.buf[frontSize:]
+	flood, packed := w.lines.flood(p, list, w.last)
+	switch {
+	case !flood:
+		return p.linesOf(list)
+	case packed:
+		p.packed = p.pack(p.free(frontSize), list)
+		p.packed = finishFlood(p.packed, floodPacked, w.last, len(list))
+		return p.packed, nil
+	}
+	return finishFlood(w.events.buf, floodPlain, w.last, len(list)), nil
+}
+
+// store writes the frame that b has behind free space for a head as the next
+// segment, in one write.
+func (w *Writer) store(b []byte, final bool) error {
+	frame := b[frontFree:]
 	h := head{n: w.link.N + 1, closed: uint64(w.last.Milliseconds()), final: final, length: uint32(len(frame))}
-	link := w.link.Next(h.record(frame))
+	link := h.after(w.link, frame)
 	copy(h.signature[:], w.sealer.Sign(seal.Recording, link))
-	b := append(appendSkippable(nil, magicHead, h.append(nil)), frame...)
+	appendSkippable(b[:0], magicHead, h.append(make([]byte, 0, headSize)))
 	if err := w.write(b); err != nil {
 		w.fail(err)
 		return w.err
 	}
 	w.link = link
-	if w.pooled != nil && cap(w.lines) <= 2*segmentLines {
-		*w.pooled = w.lines[:0]
-		lineBuffers.Put(w.pooled)
-	}
-	w.lines, w.pooled = nil, nil
 	return nil
 }
 
@@ -235,33 +295,4 @@ func (w *Writer) write(b []byte) error {
 		w.wrote(len(b))
 	}
 	return nil
-}
-
-var (
-	lineBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 32<<10); return &b }}
-
-	// Encoders are large and quick to use again; an idle recording has none.
-	encoders = sync.Pool{New: func() any {
-		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
-			zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
-		if err != nil {
-			panic(err) // the options are constants
-		}
-		return e
-	}}
-)
-
-// frame is the open segment's lines as they are stored.
-func (w *Writer) frame() ([]byte, error) {
-	e := encoders.Get().(*zstd.Encoder)
-	packed := e.EncodeAll(w.lines, nil)
-	encoders.Put(e)
-	if len(w.recipients) == 0 {
-		return packed, nil
-	}
-	sealed, err := encrypt(packed, w.recipients)
-	if err != nil {
-		return nil, err
-	}
-	return appendSkippable(nil, magicEncrypted, sealed), nil
 }

@@ -37,15 +37,21 @@ func Start(p Purpose, header []byte) Link {
 	return l
 }
 
-// Next is the link after one more record.
-func (l Link) Next(record []byte) Link {
+// Next is the link after one more record, which may be given in pieces.
+func (l Link) Next(record ...[]byte) Link {
+	size := 0
+	for _, piece := range record {
+		size += len(piece)
+	}
 	var numbers [16]byte
 	binary.BigEndian.PutUint64(numbers[:8], l.N+1)
-	binary.BigEndian.PutUint64(numbers[8:], uint64(len(record)))
+	binary.BigEndian.PutUint64(numbers[8:], uint64(size))
 	h := sha256.New()
 	h.Write(l.Sum[:])
 	h.Write(numbers[:])
-	h.Write(record)
+	for _, piece := range record {
+		h.Write(piece)
+	}
 	next := Link{N: l.N + 1}
 	h.Sum(next.Sum[:0])
 	return next

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 )
 
 const (
@@ -31,8 +32,9 @@ type Backlog struct {
 	limit int
 	// narrow, unless 0, is a smaller limit for the time being.
 	narrow int
-	widest int // what widen may make of limit
-	step   int // room below this is no room: a trickle of acks is not a trickle of reads
+	widest int       // what widen may make of limit
+	acked  time.Time // when the client first acknowledged something since the program waits
+	step   int       // room below this is no room: a trickle of acks is not a trickle of reads
 
 	mu      sync.Mutex
 	changed sync.Cond // room, the loan or closed changed
@@ -186,7 +188,7 @@ func (b *Backlog) grown(width, bytes uint64) {
 	holders := false
 	for _, c := range b.cursors {
 		holders = holders || c.kind == Holding
-		if c.waiting {
+		if c.waiting && c.urgent() {
 			c.waiting = false
 			c.poke()
 		}

@@ -13,15 +13,27 @@ const (
 	lostAck = time.Second
 )
 
-// waitForRoom waits for a change, and doubles the limit when room came after
-// the time that a long way takes. The lock is held.
+// waitForRoom waits for a change, and doubles the limit when the client's
+// acknowledgement came after the time that a long way takes. What a tap still
+// kept it waiting for then is no way at all. The lock is held.
 func (b *Backlog) waitForRoom() {
 	began := time.Now()
+	b.acked = time.Time{}
 	for !b.sealed && !b.closed && !b.frozen && b.room() < b.step {
 		b.changed.Wait()
 	}
-	waited := time.Since(began)
-	if b.room() >= b.step && waited >= farAck && waited < lostAck {
+	if b.room() < b.step || b.acked.IsZero() {
+		return
+	}
+	if waited := b.acked.Sub(began); waited >= farAck && waited < lostAck {
 		b.limit = max(b.limit, min(2*b.limit, b.widest))
+	}
+}
+
+// ackedBy notes when the client first acknowledged something while the program
+// waits.
+func (b *Backlog) ackedBy(c *Cursor) {
+	if b.acked.IsZero() && c.kind == Holding && c.leisure == nil && b.widest > 0 && b.room() < b.step {
+		b.acked = time.Now()
 	}
 }

@@ -48,3 +48,43 @@ func TestBacklogWidensOverALongWay(t *testing.T) {
 		})
 	}
 }
+
+// A tap that is slow, as its disk is, is no long way.
+func TestBacklogStaysForASlowTap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBacklog(0)
+		b.widest = WideBacklog
+		anchor, err := b.Cursor(Holding, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tap, err := newTap(b, TapOptions{Hold: true}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for b.Append(FrameStdout, make([]byte, 64<<10)) == nil {
+			}
+		}()
+		most, buf := 0, make([]byte, 1<<20)
+		for range 20 {
+			for synctest.Wait(); anchor.held < b.End(); synctest.Wait() {
+				if err := anchor.Ack(b.End()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			<-time.After(50 * time.Millisecond)
+			most = max(most, int(b.End()-tap.Offset()))
+			for ok := true; ok; {
+				if _, ok, err = tap.Take(buf); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		b.Close()
+		tap.Close()
+		if most > DefaultBacklog {
+			t.Errorf("%d bytes were kept for a slow tap", most)
+		}
+	})
+}

@@ -41,6 +41,7 @@ type Cursor struct {
 	held    uint64
 	waiting bool
 	closed  bool
+	leisure *leisure // nil wakes at once
 
 	parts [8][]byte // what take copies; nobody's between calls
 }
@@ -80,6 +81,7 @@ func (c *Cursor) take(buf []byte) (f Frame, ok bool, err error) {
 	}
 	if c.off == b.end {
 		c.waiting = !b.sealed && !b.closed
+		c.leisure.rest()
 		if !c.waiting {
 			err = io.EOF
 		}
@@ -202,6 +204,7 @@ func (c *Cursor) ack(offset uint64) (news, all bool, err error) {
 	if offset > c.held && !c.closed {
 		news = true
 		c.held = offset
+		b.ackedBy(c)
 		if c.kind == Holding {
 			b.refloor()
 		}
@@ -226,6 +229,7 @@ func (c *Cursor) Close() {
 		return
 	}
 	c.closed = true
+	c.leisure.end()
 	c.poke()
 	if i := slices.Index(b.cursors, c); i >= 0 {
 		b.cursors = slices.Delete(b.cursors, i, i+1)

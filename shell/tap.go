@@ -72,6 +72,7 @@ func newTap(b *Backlog, o TapOptions, began time.Time) (*Tap, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.takeTime()
 	return &Tap{options: o, cursor: c, began: began, done: make(chan struct{})}, nil
 }
 
@@ -119,7 +120,8 @@ func (t *Tap) Take(buf []byte) (e TapEvent, ok bool, err error) {
 	return e, true, nil
 }
 
-// Wake is sent to when Take may have something after it had nothing.
+// Wake is sent to when Take may have something after it had nothing: side events
+// and the exit at once, output within 20 ms.
 func (t *Tap) Wake() <-chan struct{} { return t.cursor.wake }
 
 // pop forgets the first side event; the lock is held.
@@ -142,6 +144,9 @@ func (t *Tap) pop() {
 		t.room = nil
 	}
 }
+
+// Input says whether it is told what is typed.
+func (t *Tap) Input() bool { return t.options.Input }
 
 // Offset is the output offset up to which it has read.
 func (t *Tap) Offset() uint64 { return t.cursor.position() }

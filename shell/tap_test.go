@@ -67,6 +67,12 @@ func TestTapGivesAllInOrder(t *testing.T) {
 		g.print("more")
 		select {
 		case <-g.Tap().Wake():
+			g.Error("the tap is woken for every key")
+		default:
+		}
+		later(tapTime)
+		select {
+		case <-g.Tap().Wake():
 		default:
 			g.Error("the tap is not told of more")
 		}
