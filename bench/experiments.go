@@ -66,11 +66,12 @@ func (s *scene) starting() []measure.Experiment {
 	}
 }
 
-// shared sets this agent, which has no shared connection, against OpenSSH's.
+// shared are both clients and OpenSSH's over a connection that is there.
 func (s *scene) shared(a peers.Ask) []measure.Contestant {
-	mux := a
-	mux.Shared = true
-	return []measure.Contestant{{Name: ours, Peer: s.ours, Ask: a}, {Name: openssh, Peer: s.ssh, Ask: mux}}
+	a.Shared = true
+	return []measure.Contestant{
+		{Name: ours, Peer: s.ours, Ask: a}, {Name: oursCLI, Peer: s.oursCLI, Ask: a}, {Name: openssh, Peer: s.ssh, Ask: a},
+	}
 }
 
 func (s *scene) typing() []measure.Experiment {

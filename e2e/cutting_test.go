@@ -21,6 +21,7 @@ type cutting struct {
 	answers  atomic.Int64 // small ones
 	made     atomic.Int64 // cuts
 	silenced atomic.Int64 // connections that hang
+	accepted atomic.Int64 // connections
 	wg       sync.WaitGroup
 
 	mu    sync.Mutex
@@ -69,6 +70,7 @@ func (c *cutting) serve() {
 		if err != nil {
 			return
 		}
+		c.accepted.Add(1)
 		if c.out.Load() {
 			down.Close()
 			continue

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -34,6 +35,8 @@ type Entry struct {
 	CAPath string `json:"caPath"`
 	// Source is used when the command line names none.
 	Source string `json:"source"`
+	// Share is the configuration's for this target alone; 0 is not to share.
+	Share *time.Duration `json:"share"`
 }
 
 // SigningCommand signs with a key that this program never sees: in an HSM, in Vault.
@@ -51,6 +54,9 @@ type Config struct {
 	SigningKeyPath  string           `json:"signingKeyPath"`
 	SigningCommands []SigningCommand `json:"signingCommands"`
 	Targets         map[string]Entry `json:"targets"`
+	// Share is for how long a connection stays that has no session any more, for
+	// those to come. Without it each call makes its own.
+	Share *time.Duration `json:"share"`
 
 	// A single file may hold the agent's part as well. It is the agent's to read.
 	Listen         jsontext.Value `json:"listen"`
@@ -139,6 +145,9 @@ func (c *Config) merge(over *Config) {
 	if over.SigningKeyPath != "" || len(over.SigningCommands) > 0 {
 		c.SigningKeyPath, c.SigningCommands = over.SigningKeyPath, over.SigningCommands
 	}
+	if over.Share != nil {
+		c.Share = over.Share
+	}
 	c.files = append(slices.Clone(over.files), c.files...)
 }
 
@@ -193,6 +202,9 @@ func (c *Config) check(f *config.File) error {
 			mistakes = append(mistakes, f.Errorf(at, `no key; add "key": "ssh-ed25519 AAAA…", the public half of what the command signs with`))
 		}
 	}
+	if err := checkShare(c.Share); err != nil {
+		mistakes = append(mistakes, f.Errorf("/share", "%v", err))
+	}
 	for _, name := range sortedNames(c.Targets) {
 		at := "/targets/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 		if err := c.Targets[name].check(name); err != nil {
@@ -231,6 +243,9 @@ func (e Entry) check(name string) *mistake {
 	if err := checkPrefix(e.PathPrefix); err != nil {
 		return &mistake{"/pathPrefix", err}
 	}
+	if err := checkShare(e.Share); err != nil {
+		return &mistake{"/share", err}
+	}
 	if _, err := e.baseURL(name, 0); err != nil {
 		return &mistake{"/hostname", err}
 	}
@@ -248,6 +263,28 @@ func (e Entry) baseURL(name string, port int) (*url.URL, error) {
 		}
 	}
 	return BaseURL(host, port, e.PathPrefix)
+}
+
+// Bounds of how long a connection stays that has no session any more.
+const (
+	MinShare = time.Second
+	MaxShare = 24 * time.Hour
+)
+
+// CheckShare returns an error unless a connection may stay for d; 0 is not to
+// share it.
+func CheckShare(d time.Duration) error {
+	if d != 0 && (d < MinShare || d > MaxShare) {
+		return fmt.Errorf("a connection can be shared for %v to %v after its last session, not for %v; 0 shares none", MinShare, MaxShare, d)
+	}
+	return nil
+}
+
+func checkShare(d *time.Duration) error {
+	if d == nil {
+		return nil
+	}
+	return CheckShare(*d)
 }
 
 func sortedNames(m map[string]Entry) []string {

@@ -63,6 +63,30 @@ func Identities(ctx context.Context, o IdentityOptions) ([]Identity, error) {
 	return found, nil
 }
 
+// Stamp tells apart what [Identities] would find: it changes with the files, and
+// with the agent or the commands that would be asked. Nothing of a key is in it.
+func (o IdentityOptions) Stamp() []string {
+	files := []string{o.File, o.File + ".pub"}
+	stamp := []string{"agent", o.AgentSocket}
+	switch {
+	case o.File != "":
+	case o.Config.SigningKeyPath != "":
+		files = []string{o.Config.SigningKeyPath, o.Config.SigningKeyPath + ".pub"}
+	default:
+		files = nil
+		for _, c := range o.Config.SigningCommands {
+			stamp = append(append(stamp, "command", c.Key), c.Command...)
+		}
+	}
+	for _, path := range files {
+		stamp = append(stamp, "file", path)
+		if info, err := os.Stat(path); err == nil {
+			stamp = append(stamp, fmt.Sprint(info.Size(), info.ModTime().UnixNano()))
+		}
+	}
+	return stamp
+}
+
 func (o IdentityOptions) fromFile(ctx context.Context, path string) ([]Identity, error) {
 	if strings.HasSuffix(path, ".pub") {
 		return o.byPublicFile(ctx, path)

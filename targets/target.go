@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Target is an agent as the client reaches it.
@@ -20,6 +21,9 @@ type Target struct {
 	Fingerprint string
 	// CAPath replaces the system's certificate authorities, unless empty.
 	CAPath string
+	// Share is for how long a connection to it stays that has no session any
+	// more; 0 is not to share connections.
+	Share time.Duration
 }
 
 // Target returns the target that the configuration has under this name, else
@@ -35,14 +39,24 @@ func (c *Config) Target(name string, port int) (Target, error) {
 		}
 		return Target{
 			Name: name, BaseURL: base, Source: entry.Source,
-			Fingerprint: entry.Fingerprint, CAPath: entry.CAPath,
+			Fingerprint: entry.Fingerprint, CAPath: entry.CAPath, Share: firstOf(entry.Share, c.Share),
 		}, nil
 	}
 	base, err := ParseHost(name, port)
 	if err != nil {
 		return Target{}, fmt.Errorf("no target of that name in %s, and not a host: %w", c.where(), err)
 	}
-	return Target{Name: name, BaseURL: base}, nil
+	return Target{Name: name, BaseURL: base, Share: firstOf(c.Share)}, nil
+}
+
+// firstOf returns the first time span that was given, else 0.
+func firstOf(given ...*time.Duration) time.Duration {
+	for _, d := range given {
+		if d != nil {
+			return *d
+		}
+	}
+	return 0
 }
 
 // Has reports whether the configuration has a target of this name.

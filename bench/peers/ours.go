@@ -21,6 +21,9 @@ type Ours struct {
 	server *server
 	config string
 	state  string // directory
+	// sharing says that there is a connection for clients to share, with either of
+	// the two.
+	sharing *bool
 }
 
 // nobody is an age recipient whose identity was not kept.
@@ -51,7 +54,7 @@ func StartOurs(ctx context.Context, s *Site, name string) (agent, client *Ours, 
 		more["shell"], more["exec"] = shell, object{"user": account}
 		return more
 	}
-	o := &Ours{site: s, name: "ours", client: s.Agent, port: port, state: filepath.Join(s.Dir, name+"-state")}
+	o := &Ours{site: s, name: "ours", client: s.Agent, port: port, state: filepath.Join(s.Dir, name+"-state"), sharing: new(bool)}
 	agentFile, clientFile := name+".json", name+"-client.json"
 	files := object{
 		agentFile: object{
@@ -119,6 +122,12 @@ func (o *Ours) Command(a Ask) (driver.Command, error) {
 	if a.Compress {
 		argv = append(argv, "-C")
 	}
+	if a.Shared {
+		if err := o.share(); err != nil {
+			return driver.Command{}, err
+		}
+		argv = append(argv, "--share=1h")
+	}
 	if a.Through != 0 {
 		argv = append(argv, "-p", strconv.Itoa(a.Through), "--accept-new", "-q")
 	}
@@ -145,6 +154,27 @@ func (o *Ours) Command(a Ask) (driver.Command, error) {
 		return c, o.accepts(a)
 	}
 	return c, nil
+}
+
+// share makes the connection that clients share, and ends it with the site.
+func (o *Ours) share() error {
+	run := func(args ...string) error {
+		cmd := exec.Command(o.client, args...)
+		cmd.Env = o.site.environment()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("share a connection: %w: %s", err, out)
+		}
+		return nil
+	}
+	if *o.sharing {
+		return nil
+	}
+	if err := run("exec", "-c", o.config, "--share=1h", "--batch", "-n", "bench", "loopback", "--command", "true"); err != nil {
+		return err
+	}
+	*o.sharing = true
+	o.site.later(func() { _ = run("share", "stop", "--now") })
+	return nil
 }
 
 // accepts tries whether the client takes flags that not every version has.

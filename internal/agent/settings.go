@@ -36,6 +36,7 @@ type settings struct {
 
 	// A single file may hold the client's part as well. It is the client's to read.
 	SigningKeyPath  jsontext.Value `json:"signingKeyPath"`
+	Share           jsontext.Value `json:"share"`
 	SigningCommands jsontext.Value `json:"signingCommands"`
 	Targets         jsontext.Value `json:"targets"`
 }

@@ -71,9 +71,6 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	defer catchBrokenPipe()()
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	if err := c.settle(ctx); err != nil {
-		return err
-	}
 	// Only a terminal on both ends is drawn on key by key.
 	local, localErr := terminal.Open(s.stdin, s.stdout)
 	drawn := onTerminal && !p.noInput && localErr == nil
@@ -82,24 +79,58 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	}
 	input := p.input(s, request.Terminal != nil)
 	request.NoInput = input == inputNone && request.Terminal == nil
-	session, client, err := c.open(ctx, source, request, input)
+	if !drawn {
+		local = nil
+	}
+	session, done, err := c.begin(ctx, p.share, opening{source, request, input, local})
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer done()
 	if err := p.cover.settle(s.ui, session.Info()); err != nil {
 		_ = session.Close()
 		return err
 	}
 	s.ui.banner(session.Info().Banner)
 	if drawn {
-		return s.show(ctx, session, c.target.Name, local, request.Terminal.Winsize, 0)
+		return s.runOnTerminal(ctx, local, request.Terminal.Winsize, 0, session, c.target.Name)
 	}
-	last := s.lasting(session, c.target.Name, nil)
 	if input == inputNone && !request.NoInput {
-		_ = last.CloseWrite() // how it ends on a terminal, only the terminal knows
+		_ = session.CloseWrite() // how it ends on a terminal, only the terminal knows
 	}
-	return s.runOnPipes(ctx, last, c.target.Name, input)
+	return s.runOnPipes(ctx, session, c.target.Name, input)
+}
+
+// opening is a session that is to be opened, and the terminal that it will be
+// drawn on, or nil.
+type opening struct {
+	source  string
+	request shell.OpenRequest
+	input   inputState
+	local   *terminal.Terminal
+}
+
+// begin opens a session, over a connection that is shared or over one of its own.
+// done lets go of what the session goes through.
+func (c *contact) begin(ctx context.Context, share shareFlag, o opening) (session remote, done func(), err error) {
+	idle, err := share.idle(c.target)
+	if err != nil {
+		return nil, nil, err
+	}
+	if idle > 0 {
+		session, err := c.beginShared(ctx, idle, o)
+		if err != nil || session != nil {
+			return session, func() {}, err
+		}
+	}
+	if err := c.settle(ctx); err != nil {
+		return nil, nil, err
+	}
+	own, client, err := c.open(ctx, o.source, o.request, o.input)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.lasting(own, c.target.Name, o.local), client.Close, nil
 }
 
 // show runs a session on a terminal. See [surroundings.runOnTerminal].

@@ -59,9 +59,7 @@ func (c *contact) settle(ctx context.Context) error {
 }
 
 func (c *contact) findKeys(ctx context.Context) error {
-	options := targets.IdentityOptions{
-		File: c.reach.identity, Config: c.config, AgentSocket: c.getenv("SSH_AUTH_SOCK"), Stderr: c.stderr,
-	}
+	options := c.identityOptions()
 	if !c.reach.batch && terminal.CanAsk() {
 		options.Passphrase = func(path string) ([]byte, error) { return askSecret(ctx, fmt.Sprintf(askPassphrase, path)) }
 	}
@@ -77,6 +75,12 @@ func (c *contact) findKeys(ctx context.Context) error {
 	}
 	c.keys = keys[:min(len(keys), maxIdentities)]
 	return nil
+}
+
+func (c *contact) identityOptions() targets.IdentityOptions {
+	return targets.IdentityOptions{
+		File: c.reach.identity, Config: c.config, AgentSocket: c.getenv("SSH_AUTH_SOCK"), Stderr: c.stderr,
+	}
 }
 
 // establish settles the host key. Its errors are of the connection or a refusal.

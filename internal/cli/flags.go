@@ -78,6 +78,7 @@ type program struct {
 	noInput                   bool
 	env                       []string
 	cover                     coverFlag
+	share                     shareFlag
 }
 
 func (p *program) register(c *cobra.Command) {
@@ -87,6 +88,7 @@ func (p *program) register(c *cobra.Command) {
 	f.BoolVarP(&p.noInput, "no-input", "n", false, "give no input: the program reads an end at once")
 	f.StringArrayVarP(&p.env, "env", "e", nil, "offer the environment variable `NAME[=VALUE]`; the source decides what it takes")
 	p.cover.register(c)
+	p.share.register(c)
 }
 
 func (p *program) check() error {

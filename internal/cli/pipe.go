@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"shellagent/internal/share"
 	"shellagent/shell/shellhttp"
 )
 
@@ -68,7 +69,8 @@ func (s *surroundings) sayGoodbye(r remote, err error) {
 	}()
 	var limit <-chan time.Time
 	var gone *shellhttp.LostError
-	if errors.Is(err, errLeft) || errors.As(err, &gone) {
+	var elsewhere *share.Failure
+	if errors.Is(err, errLeft) || errors.As(err, &gone) || errors.As(err, &elsewhere) && elsewhere.Lost {
 		limit = time.After(shortGoodbye)
 	}
 	select {

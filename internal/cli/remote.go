@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"shellagent/internal/share"
 	"shellagent/shell"
 	"shellagent/shell/shellhttp"
 )
@@ -34,7 +35,10 @@ type remote interface {
 	Close() error
 }
 
-var _ remote = (*shellhttp.Lasting)(nil)
+var (
+	_ remote = (*shellhttp.Lasting)(nil)
+	_ remote = (*share.Remote)(nil)
+)
 
 // outputError says that output could not be written on this side.
 type outputError struct{ err error }
@@ -121,9 +125,14 @@ func (s *surroundings) ended(ctx context.Context, r remote, target string, exit 
 	if code, ok := exitOf(ctx); ok {
 		return code
 	}
+	return failWith(codeTransport, explained(target, r.Info(), err))
+}
+
+// explained says of a session that was lost what becomes of it.
+func explained(target string, info shell.SessionInfo, err error) error {
 	var gone *shellhttp.LostError
 	if errors.As(err, &gone) {
-		err = lost(target, time.Duration(r.Info().Linger)*time.Millisecond, gone)
+		return lost(target, time.Duration(info.Linger)*time.Millisecond, gone)
 	}
-	return failWith(codeTransport, err)
+	return err
 }

@@ -81,7 +81,7 @@ type surroundings struct {
 func commands(s *surroundings) []*cobra.Command {
 	all := []*cobra.Command{
 		shellCommand(s), execCommand(s), sessionsCommand(s), attachCommand(s), watchCommand(s), killCommand(s),
-		confirmCommand(s), keysCommand(s), tokenCommand(s), versionCommand(s),
+		confirmCommand(s), shareCommand(s), keysCommand(s), tokenCommand(s), versionCommand(s),
 	}
 	nameExamples(all, s.ui.name)
 	return all

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"shellagent/internal/share"
 	"shellagent/jwtauth"
 	"shellagent/shell/shellhttp"
 	"shellagent/targets"
@@ -40,6 +41,8 @@ type ui struct {
 	drawn bool
 	// isRaw reports whether the terminal is raw; nil means that it never is.
 	isRaw func() bool
+	// relay, unless nil, is who is told instead of the person here.
+	relay func(share.Level, string)
 }
 
 func (u *ui) line(text string) {
@@ -60,22 +63,28 @@ func (u *ui) rawWhen(isRaw func() bool) {
 	u.isRaw = isRaw
 }
 
-// note says something that a person may like to know.
-func (u *ui) note(format string, args ...any) {
-	if !u.quiet {
-		u.line(fmt.Sprintf(format, args...))
+// say says something as loudly as its level asks for.
+func (u *ui) say(level share.Level, text string) {
+	switch {
+	case u.relay != nil:
+		u.relay(level, text)
+	case level == share.LevelWarning:
+		u.line("warning: " + text)
+	case level == share.LevelNote && !u.quiet, level == share.LevelDebug && u.verbose:
+		u.line(text)
 	}
 }
+
+// note says something that a person may like to know.
+func (u *ui) note(format string, args ...any) { u.say(share.LevelNote, fmt.Sprintf(format, args...)) }
 
 // debug says what -v asks for.
-func (u *ui) debug(format string, args ...any) {
-	if u.verbose {
-		u.line(fmt.Sprintf(format, args...))
-	}
-}
+func (u *ui) debug(format string, args ...any) { u.say(share.LevelDebug, fmt.Sprintf(format, args...)) }
 
 // warn says what must be known although the work goes on.
-func (u *ui) warn(format string, args ...any) { u.line("warning: " + fmt.Sprintf(format, args...)) }
+func (u *ui) warn(format string, args ...any) {
+	u.say(share.LevelWarning, fmt.Sprintf(format, args...))
+}
 
 // fail says why the program ends.
 func (u *ui) fail(err error) {
@@ -115,8 +124,11 @@ func explain(err error) []string {
 		certificate *targets.CertificateError
 		problem     *shellhttp.Problem
 		dns         *net.DNSError
+		elsewhere   *share.Failure
 	)
 	switch {
+	case errors.As(err, &elsewhere):
+		return elsewhere.Lines
 	case errors.As(err, &unknown):
 		return explainUnknown(unknown)
 	case errors.As(err, &changed):

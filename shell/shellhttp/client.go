@@ -57,7 +57,8 @@ type Client struct {
 	streams                  *http.Transport
 	posts                    *postPool
 
-	next atomic.Pointer[jwtauth.PublicKey] // the host key that Succeeds believes in
+	next   atomic.Pointer[jwtauth.PublicKey] // the host key that Succeeds believes in
+	wanted chan struct{}                     // holds one: see KeepReady
 
 	times clientTimes
 }
@@ -116,7 +117,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultTimeout
 	}
-	c := &Client{cfg: cfg, base: base, addr: net.JoinHostPort(u.Hostname(), port), times: protocolTimes}
+	c := &Client{cfg: cfg, base: base, addr: net.JoinHostPort(u.Hostname(), port), times: protocolTimes, wanted: make(chan struct{}, 1)}
 	c.postDialer = newDialer(cfg.TLS, u.Hostname())
 	c.streamDialer = newDialer(c.postDialer.tls, u.Hostname()) // one ticket cache
 	c.streams = newTransport(c.streamDialer, 32<<10)

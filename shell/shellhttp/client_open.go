@@ -47,6 +47,7 @@ func (c *Client) Open(ctx context.Context, source string, req shell.OpenRequest)
 	if err != nil {
 		return nil, err
 	}
+	c.wantReady() // the connection is taken
 	return newSession(c, key, st), nil
 }
 

@@ -1,0 +1,362 @@
+package share
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"shellagent/shell"
+)
+
+const (
+	// DefaultSessions is [HolderConfig.Sessions]'s.
+	DefaultSessions = 64
+	// moreGuests is how many may ask something beside those with a session.
+	moreGuests = 32
+	// askTime is what a guest has for its first message.
+	askTime = 5 * time.Second
+)
+
+// Session is a program as a holder has it. Next is for one goroutine, the rest
+// is safe for concurrent use; shellhttp's Lasting is one.
+type Session interface {
+	Info() shell.SessionInfo
+	Next(context.Context) (shell.Frame, error)
+	Write([]byte) (int, error)
+	CloseWrite() error
+	Resize(shell.Winsize)
+	Redraw(shell.Winsize)
+	Ack(end uint64)
+	Suspend() bool
+	Continue()
+	Detach() error
+	Close() error
+}
+
+// Voice reaches the person for whom a session is opened, while it lasts. It is
+// safe for concurrent use and does not block for long.
+type Voice interface {
+	Say(level Level, text string)
+	// Outage says that the connection is lost for longer than a moment, or that
+	// this is over.
+	Outage(over bool)
+}
+
+// HolderConfig is what a holder needs.
+type HolderConfig struct {
+	// Target and URL are for [Status].
+	Target, URL string
+	// Idle is how long it stays without a session; 0 is for good.
+	Idle time.Duration
+	// Sessions bounds those that are open at once; 0 is DefaultSessions.
+	Sessions int
+	// Open opens a session. It is called from several goroutines.
+	Open func(context.Context, Ask, Voice) (Session, error)
+	// Explain says what an error of Open or of a session's Next means.
+	Explain func(error, Session) Failure
+}
+
+// Holder keeps a connection for guests.
+type Holder struct {
+	cfg     HolderConfig
+	started time.Time
+
+	mu       sync.Mutex
+	changed  chan struct{} // holds one: look again
+	guests   map[*guest]struct{}
+	sessions int
+	opened   uint64
+	since    time.Time // without a session
+	stopping bool
+	exiting  bool
+}
+
+// NewHolder returns a holder that [Holder.Serve] runs.
+func NewHolder(cfg HolderConfig) *Holder {
+	if cfg.Sessions <= 0 {
+		cfg.Sessions = DefaultSessions
+	}
+	now := time.Now()
+	return &Holder{cfg: cfg, started: now, since: now, changed: make(chan struct{}, 1), guests: make(map[*guest]struct{})}
+}
+
+// Serve takes guests until it was asked to stop and the last is gone, until
+// nobody has had a session for the idle time, or until ctx ends, which hangs up
+// every session. It closes the listener.
+func (h *Holder) Serve(ctx context.Context, l *Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var running sync.WaitGroup
+	defer running.Wait()
+	failed := make(chan error, 1)
+	running.Go(func() { failed <- h.accept(ctx, l, &running) })
+	err := h.await(ctx, failed)
+	l.Close()
+	if !h.isStopping() || err != nil {
+		cancel() // nobody is left but who asked for something in this moment
+		return err
+	}
+	err = h.awaitLast(ctx)
+	cancel()
+	return err
+}
+
+// await returns when no more guests are to be taken.
+func (h *Holder) await(ctx context.Context, failed <-chan error) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		left, over := h.idleLeft(time.Now())
+		if over {
+			return nil
+		}
+		timer.Reset(left)
+		select {
+		case <-h.changed:
+		case <-timer.C:
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// idleLeft returns how long to wait before it is asked again, or that it is over.
+func (h *Holder) idleLeft(now time.Time) (left time.Duration, over bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.stopping:
+		return 0, true
+	case h.sessions > 0 || h.cfg.Idle == 0:
+		return time.Hour, false
+	}
+	left = h.cfg.Idle - now.Sub(h.since)
+	return left, left <= 0
+}
+
+func (h *Holder) isStopping() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.stopping
+}
+
+// awaitLast returns when the last session is gone, or all are to go.
+func (h *Holder) awaitLast(ctx context.Context) error {
+	for {
+		h.mu.Lock()
+		over := h.sessions == 0 || h.exiting
+		h.mu.Unlock()
+		if over {
+			return nil
+		}
+		select {
+		case <-h.changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (h *Holder) accept(ctx context.Context, l *Listener, running *sync.WaitGroup) error {
+	for {
+		conn, err := l.unix.AcceptUnix()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return fmt.Errorf("take guests of the shared connection: %w", err)
+		}
+		pid, err := checkPeer(conn)
+		g := &guest{holder: h, conn: conn, pid: pid}
+		if err != nil || !h.enter(g) {
+			conn.Close()
+			continue
+		}
+		running.Go(func() {
+			defer h.leave(g)
+			g.serve(ctx)
+		})
+	}
+}
+
+// enter counts a guest, unless there are too many.
+func (h *Holder) enter(g *guest) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.guests) >= h.cfg.Sessions+moreGuests {
+		return false
+	}
+	h.guests[g] = struct{}{}
+	return true
+}
+
+func (h *Holder) leave(g *guest) {
+	h.change(func() {
+		delete(h.guests, g)
+		if g.counted {
+			if h.sessions--; h.sessions == 0 {
+				h.since = time.Now()
+			}
+		}
+	})
+}
+
+// count lets a guest have a session, unless there are too many.
+func (h *Holder) count(g *guest) (ok bool) {
+	h.change(func() {
+		if ok = h.sessions < h.cfg.Sessions && !h.stopping; ok {
+			h.sessions++
+			h.opened++
+			g.counted = true
+		}
+	})
+	return ok
+}
+
+func (h *Holder) change(f func()) {
+	h.mu.Lock()
+	f()
+	h.mu.Unlock()
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Stop has the holder take no more guests and end with the last session; with
+// now sessions are hung up.
+func (h *Holder) Stop(now bool) {
+	h.change(func() {
+		h.stopping = true
+		h.exiting = h.exiting || now
+	})
+}
+
+// Status tells what the holder does.
+func (h *Holder) Status() Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := Status{
+		Version: 1, PID: os.Getpid(), Target: h.cfg.Target, URL: h.cfg.URL, Started: h.started.UnixMilli(),
+		Idle: h.cfg.Idle.Milliseconds(), Stopping: h.stopping, Opened: h.opened, Sessions: []StatusSession{},
+	}
+	if h.sessions == 0 && h.cfg.Idle > 0 {
+		s.Ends = h.since.Add(h.cfg.Idle).UnixMilli()
+	}
+	for g := range h.guests {
+		if line, ok := g.line(); ok {
+			s.Sessions = append(s.Sessions, line)
+		}
+	}
+	return s
+}
+
+// guest is a process at the other end of a connection.
+type guest struct {
+	holder  *Holder
+	conn    *net.UnixConn
+	pid     int
+	counted bool // has a session, guarded by holder.mu
+
+	mu     sync.Mutex
+	shown  *StatusSession // once a session is open
+	writes sync.Mutex
+}
+
+func (g *guest) line() (StatusSession, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shown == nil {
+		return StatusSession{}, false
+	}
+	return *g.shown, true
+}
+
+// serve answers one guest. It returns when the connection is closed.
+func (g *guest) serve(ctx context.Context) {
+	defer g.conn.Close()
+	in := bufio.NewReaderSize(g.conn, 32<<10)
+	ask, err := g.meet(in)
+	if err != nil {
+		return
+	}
+	switch ask.Do {
+	case DoOpen:
+		g.open(ctx, in, ask)
+	case DoStatus:
+		_ = g.sendJSON(kindStatus, g.holder.Status())
+	case DoStop, DoExit:
+		g.holder.Stop(ask.Do == DoExit)
+		_ = g.sendJSON(kindStatus, g.holder.Status())
+	default:
+		_ = g.sendJSON(kindFailed, Failure{Code: 1, Lines: []string{fmt.Sprintf("the holder of the connection cannot do %.40q", ask.Do)}})
+	}
+}
+
+// meet exchanges greetings and reads what is asked.
+func (g *guest) meet(in *bufio.Reader) (ask Ask, err error) {
+	_ = g.conn.SetReadDeadline(time.Now().Add(askTime))
+	if _, err := io.WriteString(g.conn, greeting); err != nil {
+		return ask, err
+	}
+	if err := readGreeting(in); err != nil {
+		return ask, err
+	}
+	k, data, err := receive(in, nil)
+	if err == nil && k != kindAsk {
+		err = errMessage
+	}
+	if err != nil {
+		return ask, err
+	}
+	_ = g.conn.SetReadDeadline(time.Time{})
+	return ask, parseJSON(data, &ask)
+}
+
+// readGreeting fails with [ErrVersion] when the other side speaks another version.
+func readGreeting(in io.Reader) error {
+	var theirs [len(greeting)]byte
+	if _, err := io.ReadFull(in, theirs[:]); err != nil {
+		return err
+	}
+	if string(theirs[:]) != greeting {
+		return ErrVersion
+	}
+	return nil
+}
+
+func (g *guest) send(k kind, data []byte) error {
+	g.writes.Lock()
+	defer g.writes.Unlock()
+	return send(g.conn, k, data)
+}
+
+func (g *guest) sendJSON(k kind, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return g.send(k, data)
+}
+
+// Say implements [Voice].
+func (g *guest) Say(level Level, text string) { _ = g.sendJSON(kindSaid, saying{level, text}) }
+
+// Outage implements [Voice].
+func (g *guest) Outage(over bool) { _ = g.send(kindOutage, flag(over)) }
+
+func flag(yes bool) []byte {
+	if yes {
+		return []byte{1}
+	}
+	return []byte{0}
+}
