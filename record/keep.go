@@ -155,6 +155,7 @@ func stored(dir string, e fs.DirEntry) (f Stored, ok bool) {
 	if !ok || !e.Type().IsRegular() {
 		return f, false
 	}
+	session, _, _ = strings.Cut(session, ".") // a key's second session has its time behind
 	info, err := e.Info()
 	if err != nil {
 		return f, false

@@ -76,8 +76,16 @@ var _ broker.Recording = (*recording)(nil)
 // and no other.
 func (r *recordings) begin(id string, grant shell.Grant, open shell.OpenRequest, remote netip.AddrPort) (broker.Recording, error) {
 	c := &recording{of: r, id: id, grant: grant, remote: remote.Addr()}
-	c.path = c.place(r.dir, time.Now())
-	if c.writer, c.failed = c.start(open); c.failed == nil {
+	now := time.Now()
+	c.path = c.place(r.dir, now, "")
+	c.writer, c.failed = c.start(open)
+	if errors.Is(c.failed, fs.ErrExist) {
+		// A client may use its session key again, which shall not keep its second
+		// session from being recorded.
+		c.path = c.place(r.dir, now, now.UTC().Format(".150405.000000000"))
+		c.writer, c.failed = c.start(open)
+	}
+	if c.failed == nil {
 		return c, nil
 	}
 	c.tell(c.failed, false)
@@ -120,8 +128,9 @@ func (c *recording) start(open shell.OpenRequest) (*record.Writer, error) {
 	return nil, fmt.Errorf("%s: nothing was written within %v", c.path, beginLimit)
 }
 
-// place is the recording's file: a folder a day, in UTC.
-func (c *recording) place(dir string, now time.Time) string {
+// place is the recording's file: a folder a day, in UTC; again tells it from
+// another of the same day.
+func (c *recording) place(dir string, now time.Time, again string) string {
 	if d := c.grant.Record.Dir; d != "" {
 		dir = d
 	}
@@ -129,7 +138,7 @@ func (c *recording) place(dir string, now time.Time) string {
 	if len(c.grant.Record.Recipients) > 0 {
 		ending = ".cast.age"
 	}
-	return filepath.Join(dir, now.UTC().Format("2006/01/02"), c.id+ending)
+	return filepath.Join(dir, now.UTC().Format("2006/01/02"), c.id+again+ending)
 }
 
 func (c *recording) create(open shell.OpenRequest) (*record.Writer, error) {
