@@ -17,6 +17,7 @@ const (
 	inSequence // CSI: until a final byte
 	inString   // OSC and its like: until BEL or ST
 	stringEscaped
+	inOne // the byte after a designation, or after SS3
 )
 
 // sees takes more output and says whether the text is in it, or in it and what
@@ -41,12 +42,14 @@ func (f *finder) take(b byte) {
 			f.seen = append(f.seen, b)
 		}
 	case escaped:
-		switch b {
-		case '[':
+		switch {
+		case b == '[':
 			f.escape = inSequence
-		case ']', 'P', '_', '^', 'X':
+		case b == ']' || b == 'P' || b == '_' || b == '^' || b == 'X':
 			f.escape = inString
-		default:
+		case b == 'O' || b >= ' ' && b < '0': // "ESC ( B" is how tput(1) ends colours
+			f.escape = inOne
+		case b != 0x1b:
 			f.escape = plain
 		}
 	case inSequence:
@@ -59,7 +62,7 @@ func (f *finder) take(b byte) {
 		} else if b == 0x1b {
 			f.escape = stringEscaped
 		}
-	case stringEscaped:
+	case stringEscaped, inOne:
 		f.escape = plain
 	}
 }
