@@ -67,18 +67,6 @@ func Self(ctx context.Context) (*User, error) { return host.Self(ctx) }
 // [Directory.LookupGroup].
 func LookupGroup(ctx context.Context, name string) (Group, error) { return host.LookupGroup(ctx, name) }
 
-// Groups returns the groups of a user of this host; see [Directory.Groups].
-func Groups(ctx context.Context, name string, gid uint32) ([]uint32, error) {
-	return host.Groups(ctx, name, gid)
-}
-
-// Status returns whether an account of this host is locked or expired; see
-// [Directory.Status].
-func Status(ctx context.Context, name string) (State, error) { return host.Status(ctx, name) }
-
-// Shells returns the login shells of this host; see [Directory.Shells].
-func Shells() ([]string, error) { return host.Shells() }
-
 // maxName is LOGIN_NAME_MAX of Linux, with the final NUL.
 const maxName = 255
 

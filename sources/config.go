@@ -52,7 +52,7 @@ type Source struct {
 	// with Commands those alone.
 	Allow *Allow `json:"allow"`
 	// AcceptEnv are patterns with * and ? of variables that the client may set;
-	// nil means [DefaultAcceptEnv].
+	// nil means LANG, LC_*, COLORTERM and NO_COLOR.
 	AcceptEnv []string `json:"acceptEnv"`
 
 	// Banner is text that a client shows before a session begins.

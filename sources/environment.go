@@ -10,11 +10,9 @@ import (
 	"shellagent/shell"
 )
 
-var defaultAcceptEnv = []string{"LANG", "LC_*", "COLORTERM", "NO_COLOR"}
-
-// DefaultAcceptEnv returns the patterns of a source without acceptEnv: Debian's
+// defaultAcceptEnv are the patterns of a source without acceptEnv: Debian's
 // choice for sshd. They say how text looks and sorts, nothing more.
-func DefaultAcceptEnv() []string { return slices.Clone(defaultAcceptEnv) }
+var defaultAcceptEnv = []string{"LANG", "LC_*", "COLORTERM", "NO_COLOR"}
 
 const (
 	maxEnvValue = 4096 // bytes of a client's variable

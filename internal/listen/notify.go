@@ -35,19 +35,3 @@ func monotonic() time.Duration {
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
 	return time.Duration(t.Nano())
 }
-
-// Watchdog returns how often systemd wants to hear that the agent is alive, 0
-// for never; Alive tells it.
-func Watchdog() time.Duration {
-	every, err := daemon.SdWatchdogEnabled(false)
-	if err != nil {
-		return 0
-	}
-	return every / 2
-}
-
-// Alive answers systemd's watchdog.
-func Alive() error {
-	_, err := daemon.SdNotify(false, daemon.SdNotifyWatchdog)
-	return err
-}
