@@ -121,15 +121,19 @@ func (l *Log) Add(events ...*Event) {
 	l.put(events)
 }
 
-// Put is Add for lines of output, of which there may be more than can be written:
-// it waits until there is room for them, or ctx is done.
-func (l *Log) Put(ctx context.Context, events ...*Event) error {
-	stop := context.AfterFunc(ctx, func() {
+// wakeAfter has those who wait for idle look again once ctx is done.
+func (l *Log) wakeAfter(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.idle.Broadcast()
 	})
-	defer stop()
+}
+
+// Put is Add for lines of output, of which there may be more than can be written:
+// it waits until there is room for them, or ctx is done.
+func (l *Log) Put(ctx context.Context, events ...*Event) error {
+	defer l.wakeAfter(ctx)()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for (len(l.queue)+len(events) > maxQueue || l.size > maxQueuedLines) && len(l.queue) > 0 && ctx.Err() == nil {
@@ -230,12 +234,7 @@ func (l *Log) setErr(err error) {
 
 // Flush waits until everything that was told is written, or ctx is done.
 func (l *Log) Flush(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.idle.Broadcast()
-	})
-	defer stop()
+	defer l.wakeAfter(ctx)()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for (len(l.queue) > 0 || l.lost > 0 || l.writing) && ctx.Err() == nil {
@@ -255,12 +254,7 @@ func (l *Log) Suspend(ctx context.Context) (waiting []*Event, err error) {
 	flushing, cancel := context.WithTimeout(ctx, flushLimit)
 	defer cancel()
 	_ = l.Flush(flushing) // what is left is returned
-	stop := context.AfterFunc(ctx, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.idle.Broadcast()
-	})
-	defer stop()
+	defer l.wakeAfter(ctx)()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.paused = true
