@@ -177,7 +177,7 @@ func commandOf(o shell.OpenRequest) string {
 	if o.Command != "" {
 		return o.Command
 	}
-	return strings.Join(o.Argv, " ")
+	return strings.Join(o.Argv, " ") + o.Subsystem
 }
 
 // sessionEvent passes on what a session tells of itself, and logs its ends.

@@ -46,6 +46,13 @@ func (b *Broker) askAgain(ctx context.Context, p *sources.Policy, l *live) bool 
 	if err == nil && grant.Credential.UID != l.uid {
 		err = shell.Deny(shell.ReasonUser, nil)
 	}
+	if served := l.session.Grant().Files; err == nil && served != nil {
+		if grant.Files == nil || !grant.Files.Covers(*served) {
+			err = shell.Deny(shell.ReasonAction, errors.New("less may be done with files than the session was begun with"))
+		}
+		// What was granted when it began is what its process keeps to.
+		grant.Files = served
+	}
 	if err == nil {
 		l.session.Regrant(grant)
 		return true

@@ -216,6 +216,7 @@ var attacks = map[shell.Reason]map[string]attack{
 	shell.ReasonShell: {
 		"does not exist":           opened("gone", alice, "{}"),
 		"is not for argv":          opened("menu", alice, `{"argv":["/bin/sh","-c","id"]}`),
+		"is not for files":         opened("menu", alice, `{"subsystem":"sftp"}`),
 		"does not exist, for argv": opened("gone", alice, `{"argv":["true"]}`),
 	},
 	shell.ReasonAction: {
@@ -223,6 +224,8 @@ var attacks = map[shell.Reason]map[string]attack{
 		"no arguments":           opened("listed", alice, `{"argv":[],"command":""}`),
 		"a terminal of commands": opened("execonly", alice, `{"terminal":{"term":"xterm","cols":80,"rows":24}}`),
 		"a command of a shell":   opened("shellonly", alice, `{"argv":["true"]}`),
+		"files of commands":      opened("execonly", alice, `{"subsystem":"sftp"}`),
+		"files of a list":        opened("listed", alice, `{"subsystem":"sftp"}`),
 		"a string of a shell":    opened("shellonly", alice, `{"command":" "}`),
 	},
 	shell.ReasonCommand: {
@@ -237,6 +240,10 @@ var attacks = map[shell.Reason]map[string]attack{
 		"twice":         opened("debug", alice, `{"argv":["true"],"argv":["id"]}`),
 		"in upper case": opened("debug", alice, `{"ARGV":["id"]}`),
 		"both":          opened("debug", alice, `{"argv":["id"],"command":"id"}`),
+		"no subsystem":  opened("debug", alice, `{"subsystem":"netconf"}`),
+		"an action":     opened("debug", alice, `{"subsystem":"shell"}`),
+		"files and all": opened("debug", alice, `{"subsystem":"sftp","argv":["id"]}`),
+		"files, drawn":  opened("debug", alice, `{"subsystem":"sftp","terminal":{"term":"xterm","cols":80,"rows":24}}`),
 		"a zero byte":   opened("debug", alice, `{"argv":["id\u0000"]}`),
 		"TERM is a path": opened("debug", alice,
 			`{"terminal":{"term":"../../etc/passwd","cols":80,"rows":24}}`),

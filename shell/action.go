@@ -7,11 +7,15 @@ type Action string
 const (
 	ActionShell Action = "shell" // the source's shell
 	ActionExec  Action = "exec"  // a command, as arguments or as a string
+	ActionSFTP  Action = "sftp"  // files
 )
 
 // Action returns what the request asks for. It depends on what is asked for and
 // on nothing that policy does with it: a forced command is no other action.
 func (r *OpenRequest) Action() Action {
+	if r.Subsystem != "" {
+		return Action(r.Subsystem)
+	}
 	if len(r.Argv) > 0 || r.Command != "" {
 		return ActionExec
 	}

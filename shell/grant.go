@@ -50,6 +50,8 @@ type Grant struct {
 	Argv       []string
 	Env        []string
 	Dir        string
+	// Files, unless nil, has the agent serve files in place of a Path.
+	Files *Files `json:",omitzero"`
 
 	Limits Limits
 	// Cover is [CoverOffered], [CoverRequired], or "" for no keystroke cover.

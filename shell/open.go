@@ -15,13 +15,18 @@ type Terminal struct {
 	Winsize
 }
 
-// OpenRequest is the JSON body of an open. At most one of Argv and Command is
-// set; with neither, the source's shell runs as the session.
+// SubsystemSFTP is the one [OpenRequest.Subsystem] that there is.
+const SubsystemSFTP = string(ActionSFTP)
+
+// OpenRequest is the JSON body of an open. At most one of Argv, Command and
+// Subsystem is set; with none, the source's shell runs as the session.
 type OpenRequest struct {
 	// Argv runs a program directly, without a shell.
 	Argv []string `json:"argv,omitempty"`
 	// Command runs `SHELL -c Command`.
 	Command string `json:"command,omitempty"`
+	// Subsystem is "sftp", which the agent has built in (SFTP, version 3), or "".
+	Subsystem string `json:"subsystem,omitempty"`
 	// Terminal is nil for a program on pipes.
 	Terminal *Terminal `json:"terminal,omitempty"`
 	// NoInput ends the input of a program on pipes before its first byte.

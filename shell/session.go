@@ -301,7 +301,7 @@ func (s *Session) Summary() SessionSummary {
 		Output: s.outputBytes(), Input: s.input.next,
 	}
 	if sum.Command == "" {
-		sum.Command = strings.Join(s.cfg.Request.Argv, " ")
+		sum.Command = strings.Join(s.cfg.Request.Argv, " ") + s.cfg.Request.Subsystem
 	}
 	if s.remote.IsValid() {
 		sum.Remote = s.remote.String()

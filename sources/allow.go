@@ -18,10 +18,13 @@ type Allow struct {
 	// Exec is a command: any, a shell too, unless commands or forceCommand say
 	// otherwise.
 	Exec bool `json:"exec"`
+	// SFTP is files, which the agent serves itself as the source's user.
+	SFTP FileAccess `json:"sftp"`
 }
 
-// defaultAllow is what a source without allow allows.
-var defaultAllow = Allow{Shell: true, Exec: true}
+// defaultAllow is what a source without allow allows: all that its user could do
+// with a shell.
+var defaultAllow = Allow{Shell: true, Exec: true, SFTP: FileAccess{On: true}}
 
 // actions returns what is allowed, in the order in which it is told.
 func (a Allow) actions() []shell.Action {
@@ -29,7 +32,7 @@ func (a Allow) actions() []shell.Action {
 	for _, one := range []struct {
 		allowed bool
 		action  shell.Action
-	}{{a.Shell, shell.ActionShell}, {a.Exec, shell.ActionExec}} {
+	}{{a.Shell, shell.ActionShell}, {a.Exec, shell.ActionExec}, {a.SFTP.On, shell.ActionSFTP}} {
 		if one.allowed {
 			all = append(all, one.action)
 		}
@@ -42,10 +45,17 @@ func (b *builder) allow(s *source, c Source, at func(...string) string) {
 	allow := defaultAllow
 	switch {
 	case c.Allow == nil && s.listed:
-		allow.Shell = false
+		allow = Allow{Exec: true}
+	case c.Allow == nil && !s.force.IsZero():
+		allow.SFTP.On = false
 	case c.Allow == nil:
 	default:
 		allow = *c.Allow
+		s.servesFiles = allow.SFTP.On
+		b.files(s, allow.SFTP, at)
+		if s.servesFiles && !s.force.IsZero() {
+			b.bad(at("allow", "sftp"), errors.New("forceCommand runs in place of whatever is asked for, so there is no sftp; keep one of the two"))
+		}
 		if s.listed && allow.Shell {
 			b.bad(at("allow", "shell"), errors.New("commands are all that may be run, so there is no shell; keep one of the two"))
 		}
@@ -55,7 +65,7 @@ func (b *builder) allow(s *source, c Source, at func(...string) string) {
 	}
 	s.allow = allow.actions()
 	if len(s.allow) == 0 {
-		b.warn(fmt.Sprintf("source %q allows nothing: its allow has neither shell nor exec", s.name))
+		b.warn(fmt.Sprintf("source %q allows nothing: its allow has neither shell nor exec nor sftp", s.name))
 	}
 }
 

@@ -13,12 +13,18 @@ import (
 
 func TestWhatMayBeAsked(t *testing.T) {
 	const shellOnly, execOnly = `"allow": {"shell": true}`, `"allow": {"exec": true}`
-	asked := map[shell.Action]shell.OpenRequest{shell.ActionShell: {}, shell.ActionExec: {Argv: []string{"true"}}}
+	asked := map[shell.Action]shell.OpenRequest{
+		shell.ActionShell: {}, shell.ActionExec: {Argv: []string{"true"}}, shell.ActionSFTP: {Subsystem: "sftp"},
+	}
 	tests := []struct {
 		members string
 		want    string // what is allowed
 	}{
-		{``, "shell, exec"},
+		{``, "shell, exec, sftp"},
+		{`"allow": {"sftp": true}`, "sftp"},
+		{`"allow": {"sftp": {}}`, "sftp"},
+		{`"allow": {"exec": true, "sftp": false}`, "exec"},
+		{`"commands": ["true"], "allow": {"exec": true, "sftp": {"readOnly": true}}`, "exec, sftp"},
 		{`"allow": {"shell": true, "exec": true}`, "shell, exec"},
 		{shellOnly, "shell"},
 		{`"allow": {"shell": true, "exec": false}`, "shell"},
@@ -33,7 +39,7 @@ func TestWhatMayBeAsked(t *testing.T) {
 	for _, tt := range tests {
 		p, key := one(t, tt.members, nil)
 		var allowed []shell.Action
-		for _, action := range []shell.Action{shell.ActionShell, shell.ActionExec} {
+		for _, action := range []shell.Action{shell.ActionShell, shell.ActionExec, shell.ActionSFTP} {
 			for _, again := range []bool{false, true} {
 				q := ask(p, "s", key)
 				q.Open, q.Again = asked[action], again

@@ -16,6 +16,10 @@ func (d *decision) askCommand(context.Context) (string, *shell.Denied) {
 	d.shell = d.source.shellPath(d.user.Shell)
 	var denied *shell.Denied
 	switch s := d.source; {
+	case open.Subsystem != "":
+		if denied = d.serveFiles(); denied == nil {
+			return d.say("%s as %s", filesText(s.files), d.user.Name), nil
+		}
 	case !s.force.IsZero():
 		denied = d.forced(open)
 	case s.listed:

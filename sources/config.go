@@ -48,8 +48,8 @@ type Source struct {
 	// ForceCommand runs in place of whatever was asked for. What that was is in
 	// SHELLAGENT_ORIGINAL_COMMAND and SSH_ORIGINAL_COMMAND.
 	ForceCommand Program `json:"forceCommand"`
-	// Allow is what may be asked of the source; nil means a shell and commands, or
-	// with Commands those alone.
+	// Allow is what may be asked of the source; nil means a shell, commands and
+	// SFTP, with Commands those alone, and with ForceCommand no SFTP.
 	Allow *Allow `json:"allow"`
 	// AcceptEnv are patterns with * and ? of variables that the client may set;
 	// nil means LANG, LC_*, COLORTERM and NO_COLOR.

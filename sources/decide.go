@@ -227,7 +227,7 @@ func commandText(open shell.OpenRequest) string {
 	if len(open.Argv) > 0 {
 		return join(open.Argv)
 	}
-	return open.Command
+	return open.Command + open.Subsystem
 }
 
 func (d *decision) askRequest(context.Context) (string, *shell.Denied) {
@@ -240,6 +240,9 @@ func (d *decision) askRequest(context.Context) (string, *shell.Denied) {
 func (d *decision) askEnvironment(context.Context) (string, *shell.Denied) {
 	s, g := d.source, &d.grant
 	taken, dropped := s.accepted(d.request.Open.Env)
+	if g.Files != nil {
+		taken = nil // what serves files is no program of the client's choice
+	}
 	g.Env = s.environment(d.user, d.shell, taken, d.request.Open)
 	if d.original != "" {
 		g.Env = append(g.Env, "SHELLAGENT_ORIGINAL_COMMAND="+d.original, "SSH_ORIGINAL_COMMAND="+d.original)

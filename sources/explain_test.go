@@ -50,7 +50,7 @@ address true: depends on the address: the key may come from [10.0.0.0/8]
 rule true: depends on the token's claims: claims.a == 1
 request true: the request is well formed
 user true: runs as operator (uid 1000), group 1000, groups [1000 4]
-action true: shell is asked for; the source allows shell, exec
+action true: shell is asked for; the source allows shell, exec, sftp
 command true: starts /bin/sh as -sh
 environment true: starts in /home/operator; not accepted from the client: LD_PRELOAD
 `

@@ -32,7 +32,10 @@ type source struct {
 	commands  []pattern
 	acceptEnv []string
 	allow     []shell.Action
-	banner    string
+	// servesFiles says that sftp is allowed by name, and not for want of an allow.
+	servesFiles bool
+	files       shell.Files
+	banner      string
 
 	ring     map[string]*entry
 	vouchers []*vouching

@@ -25,6 +25,8 @@ type SourceSummary struct {
 	Shell []string `json:"shell,omitempty"`
 	// Allow is what may be asked of it.
 	Allow []shell.Action `json:"allow"`
+	// Files is what sftp may do, where Allow has it.
+	Files *FilesSummary `json:"sftp,omitempty"`
 	// Commands are the patterns that alone may be run; nil means any.
 	Commands     []string `json:"commands,omitempty"`
 	ForceCommand []string `json:"forceCommand,omitempty"`
@@ -53,6 +55,15 @@ type LimitSummary struct {
 	MaxDuration  string `json:"maxDuration,omitempty"`
 	Linger       string `json:"linger"`
 	KillOnExit   bool   `json:"killOnExit"`
+}
+
+// FilesSummary is what may be done with files.
+type FilesSummary struct {
+	ReadOnly bool `json:"readOnly"`
+	// Paths is nil for all that the user may touch.
+	Paths []string `json:"paths,omitempty"`
+	// Text says the same in words.
+	Text string `json:"-"`
 }
 
 func summarizeLimits(l shell.Limits) LimitSummary {
@@ -99,6 +110,9 @@ func (p *Policy) summarize(ctx context.Context, s *source, now time.Time) Source
 		Shell: s.shell.words(), ForceCommand: s.force.words(), AcceptEnv: slices.Clone(s.acceptEnv),
 		Allow: append([]shell.Action{}, s.allow...), Banner: s.banner,
 		Record: summarizeRecord(s.record, s.keep), Drain: summarizeDrain(s.drain), Labels: maps.Clone(s.labels), LabelClaims: slices.Clone(s.labelClaims),
+	}
+	if slices.Contains(s.allow, shell.ActionSFTP) {
+		sum.Files = &FilesSummary{s.files.ReadOnly, slices.Clone(s.files.Paths), filesText(s.files)}
 	}
 	if sum.User == "" {
 		sum.User = p.self.Name

@@ -100,8 +100,8 @@ func printSource(out io.Writer, s sources.SourceSummary) {
 		fmt.Fprintf(out, ":%s", s.Group)
 	}
 	fmt.Fprintln(out)
-	if len(s.Allow) == 1 && s.Commands == nil {
-		fmt.Fprintf(out, "  only %s\n", onlyText(s.Allow[0]))
+	if s.Commands == nil {
+		fmt.Fprintf(out, "  allows %s\n", allowText(s))
 	}
 	if s.Commands != nil {
 		fmt.Fprintf(out, "  only the commands: %s\n", strings.Join(s.Commands, "; "))
@@ -163,12 +163,19 @@ func recordText(r *sources.RecordSummary) string {
 	return strings.Join(parts, ", ")
 }
 
-// onlyText says what the one thing is that a source allows.
-func onlyText(a shell.Action) string {
-	if a == shell.ActionExec {
-		return "commands, no shell unless one is a command (exec)"
+// allowText says what may be asked of a source.
+func allowText(s sources.SourceSummary) string {
+	if len(s.Allow) == 0 {
+		return "nothing"
 	}
-	return "its shell, no commands (shell)"
+	texts := make([]string, len(s.Allow))
+	for i, a := range s.Allow {
+		texts[i] = string(a)
+		if f := s.Files; a == shell.ActionSFTP && (f.ReadOnly || f.Paths != nil) {
+			texts[i] += " (" + f.Text + ")"
+		}
+	}
+	return strings.Join(texts, ", ")
 }
 
 // bannerText is a banner's first line.

@@ -263,6 +263,9 @@ func (a *agent) document() ([]byte, error) {
 // told to its session in a shell's words, with a shell's exit code.
 func (a *agent) starter(server netip.AddrPort) broker.StartFunc {
 	return func(ctx context.Context, g shell.Grant, open shell.OpenRequest, remote netip.AddrPort) (shell.Program, error) {
+		if g.Files != nil {
+			g = servesFiles(g)
+		}
 		p, err := a.system.Start(ctx, g, open.Terminal, process.Options{Client: remote, Server: server})
 		if code, own := process.ExitCode(err); own {
 			return process.FailedProgram(code, err.Error(), open.Terminal != nil), nil

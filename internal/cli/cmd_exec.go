@@ -10,16 +10,17 @@ import (
 
 func execCommand(s *surroundings) *cobra.Command {
 	r, p := &reach{}, &program{}
-	var command string
+	var command, subsystem string
 	c := &cobra.Command{
-		Use:   "exec [SOURCE] TARGET {-- ARGV… | --command STRING}",
+		Use:   "exec [SOURCE] TARGET {-- ARGV… | --command STRING | --subsystem sftp}",
 		Short: "Run one command on a target",
 		Long: `Run one command on a target and behave as it does: standard input, output and
 error are the command's, and so is the exit code.
 
 "-- ARGV…" runs a program with exactly these arguments, without a shell: 127 when
 it is not found, 126 when it cannot be executed. "--command STRING" has the
-source's shell run the string.
+source's shell run the string. "--subsystem sftp" speaks SFTP on standard input
+and output, for programs that know how: files are served by the agent itself.
 
 The exit code is the command's; 128+n when signal n ended it or this program; 2
 when the command line, the configuration or a key cannot be used; 255 when the
@@ -30,7 +31,7 @@ connection failed or the agent refused.`,
   agent exec -t debug myhost -- top`,
 		ValidArgsFunction: completeAddress(s, r),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			words, request, err := splitExec(args, cmd.ArgsLenAtDash(), command, cmd.Flags().Changed("command"))
+			words, request, err := splitExec(args, cmd.ArgsLenAtDash(), command, subsystem, cmd.Flags().Changed("command"))
 			if err != nil {
 				return err
 			}
@@ -44,23 +45,29 @@ connection failed or the agent refused.`,
 	r.register(c)
 	p.register(c)
 	c.Flags().StringVar(&command, "command", "", "have the source's shell run `STRING`")
+	c.Flags().StringVar(&subsystem, "subsystem", "", "speak the protocol of `NAME`, which is sftp")
+	_ = c.RegisterFlagCompletionFunc("subsystem", cobra.FixedCompletions([]string{shell.SubsystemSFTP}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
 // splitExec parts the address from the command. dash is how many arguments
 // stand before "--", or -1.
-func splitExec(args []string, dash int, command string, given bool) (words []string, request shell.OpenRequest, err error) {
+func splitExec(args []string, dash int, command, subsystem string, given bool) (words []string, request shell.OpenRequest, err error) {
 	words = args
 	if dash >= 0 {
 		words, request.Argv = args[:dash], args[dash:]
 	}
-	request.Command = command
+	request.Command, request.Subsystem = command, subsystem
 	for _, arg := range append([]string{command}, request.Argv...) {
 		if strings.ContainsRune(arg, 0) {
 			return nil, request, misuse("a command cannot contain a zero byte")
 		}
 	}
 	switch {
+	case subsystem != "" && (given || dash >= 0):
+		return nil, request, misuse(`--subsystem takes no command`)
+	case subsystem != "" && subsystem != shell.SubsystemSFTP:
+		return nil, request, misuse("there is no subsystem %q: there is %s", subsystem, shell.SubsystemSFTP)
 	case given && dash >= 0:
 		return nil, request, misuse(`"-- ARGV…" and --command exclude each other`)
 	case given && command == "":
@@ -69,6 +76,8 @@ func splitExec(args []string, dash int, command string, given bool) (words []str
 		return nil, request, misuse(`there is no command after "--"`)
 	case len(request.Argv) > shell.MaxArgv:
 		return nil, request, misuse("%d arguments, at most %d are possible", len(request.Argv), shell.MaxArgv)
+	case subsystem != "":
+		return words, request, nil
 	case !given && dash < 0 && len(args) > 2:
 		return nil, request, misuse(`put "--" before the command: exec %s %s -- %s`, args[0], args[1], strings.Join(args[2:], " "))
 	case !given && dash < 0:
