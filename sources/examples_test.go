@@ -119,7 +119,7 @@ func TestEveryKeyOfAConfigurationIsInTheExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range jsonNames(Config{}, Source{}, Exec{}, KeyEntry{}, VerifyCommand{}) {
+	for _, name := range jsonNames(Config{}, Source{}, Allow{}, FileAccess{}, Exec{}, KeyEntry{}, VerifyCommand{}) {
 		if !strings.Contains(string(text), `"`+name+`":`) {
 			t.Errorf("%s is not shown", name)
 		}
