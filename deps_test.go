@@ -50,10 +50,11 @@ var mayImport = []wall{
 	{"internal/version", nil, "what the linker fills in"},
 	{"internal/failpoint", nil, "names of moments, and nothing else without its build tag"},
 	{"internal/alarm", nil, "it wakes somebody at a moment, whatever for"},
+	{"internal/proxycommand", nil, "it runs the program that reaches a server, and knows nothing of what is said to it"},
 	{"internal/sshargs", nil, "it reads a command line of ssh(1), and does nothing of what that asks for"},
 	{"internal/terminal", []string{"shell"}, "the person's terminal, for the client"},
 	{"internal/share", []string{"shell"}, "it carries sessions between processes of one user, and knows no network"},
-	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/share", "internal/terminal"}, "commands of both binaries: the client's side only"},
+	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/proxycommand", "internal/share", "internal/sshargs", "internal/terminal"}, "commands of both binaries: the client's side only"},
 	{"audit", []string{"shell", "seal", "jwtauth"}, "it writes facts down and passes them on; it decides nothing"},
 	{"audit/drain", []string{"audit", "shell"}, "it reads what a session shows, and writes it to a trail; who it belongs to is in the grant"},
 	{"audit/sink", []string{"audit"}, "it passes on what is written down, and asks nobody what that means"},
@@ -90,7 +91,7 @@ var importedByAll = []string{"internal/version", "internal/failpoint", "internal
 // onlyIn keeps an ability in the few packages that are read for it. Test files
 // may import what they like.
 var onlyIn = []wall{
-	{"os/exec", []string{"shell/process", "account", "jwtauth/command", "internal/share", "examples/...", "bench/...", "internal/longline"}, "who can start programs is what there is to audit"},
+	{"os/exec", []string{"shell/process", "account", "jwtauth/command", "internal/proxycommand", "internal/share", "examples/...", "bench/...", "internal/longline"}, "who can start programs is what there is to audit"},
 	{"net/http/...", []string{"shell/shellhttp", "metrics/scrape", "audit/sink", "examples/..."}, "HTTP is parsed by the front; a sink is a client of the server that its configuration names, and takes from its answers whether a line was taken"},
 	{"net/http/pprof", nil, "it registers itself on the default mux"},
 	{"expvar", nil, "it registers itself on the default mux"},

@@ -19,4 +19,4 @@ var program = cli.Program{
 
 func main() { os.Exit(run()) }
 
-func run() int { return cli.Run(os.Args[1:], program) }
+func run() int { return cli.Run(cli.Args(os.Args), program) }

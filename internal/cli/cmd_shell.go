@@ -91,6 +91,10 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 		_ = session.Close()
 		return err
 	}
+	if err := p.beginning(); err != nil {
+		_ = session.Close()
+		return err
+	}
 	s.ui.banner(session.Info().Banner)
 	if drawn {
 		return s.runOnTerminal(ctx, local, request.Terminal.Winsize, 0, session, c.target.Name)

@@ -40,6 +40,9 @@ func (s *surroundings) address(r *reach, name string) (*contact, error) {
 	if c.target, err = c.config.Target(name, r.port); err != nil {
 		return nil, Usage(err)
 	}
+	if err := r.ssh.move(&c.target); err != nil {
+		return nil, Usage(err)
+	}
 	if r.fingerprint != "" {
 		c.target.Fingerprint = r.fingerprint
 	}
@@ -63,7 +66,7 @@ func (c *contact) findKeys(ctx context.Context) error {
 	if !c.reach.batch && terminal.CanAsk() {
 		options.Passphrase = func(path string) ([]byte, error) { return askSecret(ctx, fmt.Sprintf(askPassphrase, path)) }
 	}
-	keys, err := targets.Identities(ctx, options)
+	keys, err := c.reach.ssh.keys(ctx, c.ui, options)
 	switch {
 	case errors.Is(err, targets.ErrNoIdentity):
 		return Usage(fmt.Errorf("%w; a new key: %s keys generate -o ~/.ssh/id_shellagent", err, c.ui.name))
@@ -87,9 +90,12 @@ func (c *contact) identityOptions() targets.IdentityOptions {
 func (c *contact) establish(ctx context.Context) error {
 	trust := &targets.Trust{
 		File: targets.DefaultPaths(c.getenv).KnownHosts(), AcceptNew: c.reach.acceptNew,
-		Announced: c.announced, Timeout: c.reach.connectTimeout,
+		Announced: c.announced, Timeout: c.reach.connectTimeout, Dial: c.reach.ssh.dial,
 	}
-	if !c.reach.batch && terminal.CanAsk() {
+	if c.reach.ssh.forget {
+		trust.File = ""
+	}
+	if !c.reach.batch && !c.reach.ssh.strict && terminal.CanAsk() {
 		trust.Ask = c.askFirstContact
 	}
 	peer, err := trust.Establish(ctx, c.target)
@@ -115,7 +121,7 @@ func (c *contact) establish(ctx context.Context) error {
 
 // announced asks a peer that a certificate authority vouches for.
 func (c *contact) announced(ctx context.Context, base *url.URL, conf *tls.Config) (jwtauth.PublicKey, error) {
-	client, err := shellhttp.NewClient(shellhttp.ClientConfig{BaseURL: base, TLS: conf, Timeout: c.reach.connectTimeout})
+	client, err := shellhttp.NewClient(shellhttp.ClientConfig{BaseURL: base, TLS: conf, Dial: c.reach.ssh.dial, Timeout: c.reach.connectTimeout})
 	if err != nil {
 		return jwtauth.PublicKey{}, err
 	}
@@ -136,7 +142,7 @@ func (c *contact) client(key targets.Identity) (*shellhttp.Client, error) {
 	return shellhttp.NewClient(shellhttp.ClientConfig{
 		BaseURL: c.target.BaseURL, TLS: c.peer.TLS, HostKey: c.peer.HostKey, Succeeds: c.learn,
 		Signer: signer{key}, Encoding: c.reach.encoding(), Timeout: c.reach.connectTimeout,
-		Cover: c.reach.cover,
+		Cover: c.reach.cover, Dial: c.reach.ssh.dial,
 	})
 }
 

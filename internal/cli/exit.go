@@ -22,6 +22,12 @@ type Exit int
 
 func (e Exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
+// signalExit is the exit that a signal means, which ended the program here or
+// there: ssh has one code for all of them.
+type signalExit struct{ Exit }
+
+func (s signalExit) Unwrap() error { return s.Exit }
+
 // Usage marks an error as one of the command line, the configuration or a key:
 // the program ends with code 2. Usage(nil) is nil.
 func Usage(err error) error { return failWith(codeUsage, err) }
@@ -82,11 +88,11 @@ func untilSignal(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// exitOf returns the exit that a signal means, if one ended ctx.
-func exitOf(ctx context.Context) (Exit, bool) {
+// exitOf returns the exit that a signal means, a [signalExit], if one ended ctx.
+func exitOf(ctx context.Context) (error, bool) {
 	var s *signalled
 	if errors.As(context.Cause(ctx), &s) {
-		return Exit(codeSignal + signalNumber(s.signal)), true
+		return signalExit{Exit(codeSignal + signalNumber(s.signal))}, true
 	}
-	return 0, false
+	return nil, false
 }

@@ -30,6 +30,8 @@ type reach struct {
 	quiet, verbose bool
 
 	cover bool // of a terminal; a flag of some commands
+
+	ssh sshReach // what only ssh's command line can say
 }
 
 func (r *reach) register(c *cobra.Command) {
@@ -78,7 +80,9 @@ type program struct {
 	noInput                   bool
 	env                       []string
 	cover                     coverFlag
-	share                     shareFlag
+	// begun, unless nil, is called once the session was opened.
+	begun func() error
+	share shareFlag
 }
 
 func (p *program) register(c *cobra.Command) {
@@ -89,6 +93,13 @@ func (p *program) register(c *cobra.Command) {
 	f.StringArrayVarP(&p.env, "env", "e", nil, "offer the environment variable `NAME[=VALUE]`; the source decides what it takes")
 	p.cover.register(c)
 	p.share.register(c)
+}
+
+func (p *program) beginning() error {
+	if p.begun == nil {
+		return nil
+	}
+	return p.begun()
 }
 
 func (p *program) check() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"shellagent/internal/terminal"
 	"shellagent/shell"
@@ -121,6 +122,9 @@ func (i *interactive) act(act terminal.Action) error {
 		i.ui.line(notDetached)
 	case terminal.ActionHelp:
 		for _, line := range escapeHelp {
+			if i.escapes.Char != 0 {
+				line = strings.ReplaceAll(line, "~", string(rune(i.escapes.Char)))
+			}
 			i.ui.line(line)
 		}
 	case terminal.ActionSuspend:
@@ -170,7 +174,7 @@ func (i *interactive) resume() {
 
 // readKeys takes keys apart into input and escapes, until the terminal ends.
 func (i *interactive) readKeys(ctx context.Context, input io.Reader, ahead *typeahead) {
-	var escapes terminal.Escapes
+	escapes := i.escapes
 	buf := make([]byte, 32<<10)
 	typed := make([]byte, 0, len(buf)+1)
 	size := i.t.Size()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"shellagent/internal/terminal"
 	"shellagent/internal/version"
 )
 
@@ -75,12 +76,14 @@ type surroundings struct {
 	stdin, stdout, stderr *os.File
 	getenv                func(string) string
 	ui                    *ui
+	// escapes are those of a terminal that is typed on.
+	escapes terminal.Escapes
 }
 
 // commands are those that every binary has.
 func commands(s *surroundings) []*cobra.Command {
 	all := []*cobra.Command{
-		shellCommand(s), execCommand(s), sessionsCommand(s), attachCommand(s), watchCommand(s), killCommand(s),
+		shellCommand(s), execCommand(s), sshCommand(s), sessionsCommand(s), attachCommand(s), watchCommand(s), killCommand(s),
 		confirmCommand(s), shareCommand(s), keysCommand(s), tokenCommand(s), versionCommand(s),
 	}
 	nameExamples(all, s.ui.name)

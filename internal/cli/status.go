@@ -51,6 +51,9 @@ func (u *ui) erase() bool {
 // may have to draw again what the line covered.
 func (s *surroundings) outage(target, hint string, redraw func()) func(shellhttp.Outage) {
 	erasable := terminal.Is(s.stderr) && s.getenv("TERM") != "dumb" && s.getenv("TERM") != ""
+	if s.escapes != (terminal.Escapes{}) {
+		hint = "" // the keys are others
+	}
 	return func(o shellhttp.Outage) {
 		switch {
 		case s.ui.quiet:

@@ -57,6 +57,13 @@ func (u *ui) line(text string) {
 	_, _ = io.WriteString(u.out, u.name+": "+clean(text)+end)
 }
 
+// raw says a line as it stands, to programs that read it.
+func (u *ui) raw(text string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, _ = io.WriteString(u.out, text)
+}
+
 func (u *ui) rawWhen(isRaw func() bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

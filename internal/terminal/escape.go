@@ -24,6 +24,11 @@ const (
 //
 // The zero value is ready, at the start of a line.
 type Escapes struct {
+	// Char replaces the tilde, unless 0.
+	Char byte
+	// Off says that there are no escapes: everything is input.
+	Off bool
+
 	midLine bool
 	pending bool
 }
@@ -31,16 +36,23 @@ type Escapes struct {
 // Next appends to dst what of typed is meant for the program. It stops after
 // the first escape and returns it with the rest of typed, to be given again.
 func (e *Escapes) Next(dst, typed []byte) (program, rest []byte, act Action) {
+	if e.Off {
+		return append(dst, typed...), nil, ActionNone
+	}
+	char := e.Char
+	if char == 0 {
+		char = escapeByte
+	}
 	for i, c := range typed {
 		if e.pending {
 			e.pending = false
 			if act := actionOf(c); act != ActionNone {
 				return dst, typed[i+1:], act
 			}
-			if c != escapeByte {
-				dst = append(dst, escapeByte)
+			if c != char {
+				dst = append(dst, char)
 			}
-		} else if c == escapeByte && !e.midLine {
+		} else if c == char && !e.midLine {
 			e.pending = true
 			continue
 		}

@@ -40,6 +40,9 @@ type ClientConfig struct {
 	// Cover hides from the network when keys are typed, on terminals of agents
 	// that offer it.
 	Cover bool
+	// Dial makes the connections, which TLS is spoken over; nil means TCP's. It is
+	// called from several goroutines.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Timeout bounds a connection's making and the wait for an answer's start,
 	// not the signer's time; 0 means 15 s.
 	Timeout time.Duration
@@ -118,8 +121,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		cfg.Timeout = defaultTimeout
 	}
 	c := &Client{cfg: cfg, base: base, addr: net.JoinHostPort(u.Hostname(), port), times: protocolTimes, wanted: make(chan struct{}, 1)}
-	c.postDialer = newDialer(cfg.TLS, u.Hostname())
-	c.streamDialer = newDialer(c.postDialer.tls, u.Hostname()) // one ticket cache
+	c.postDialer = newDialer(cfg.TLS, u.Hostname(), cfg.Dial)
+	c.streamDialer = newDialer(c.postDialer.tls, u.Hostname(), cfg.Dial) // one ticket cache
 	c.streams = newTransport(c.streamDialer, 32<<10)
 	c.posts = newPostPool(c.postDialer, c.addr, u, base)
 	return c, nil

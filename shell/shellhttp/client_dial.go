@@ -11,7 +11,7 @@ import (
 
 // dialer makes the TLS connections of one client, one of them ahead of its use.
 type dialer struct {
-	net net.Dialer
+	raw func(ctx context.Context, network, address string) (net.Conn, error)
 	tls *tls.Config
 
 	mu   sync.Mutex
@@ -28,7 +28,7 @@ type warmConn struct {
 
 // newDialer takes the caller's trust and adds what the protocol needs: TLS 1.3,
 // HTTP/1.1 and tickets, so that the second connection costs no signature.
-func newDialer(cfg *tls.Config, host string) *dialer {
+func newDialer(cfg *tls.Config, host string, raw func(context.Context, string, string) (net.Conn, error)) *dialer {
 	cfg = cfg.Clone()
 	if cfg == nil {
 		cfg = &tls.Config{}
@@ -43,7 +43,10 @@ func newDialer(cfg *tls.Config, host string) *dialer {
 	cfg.NextProtos = []string{"http/1.1"}
 	// Small records at the start are for pages that are drawn as they come.
 	cfg.DynamicRecordSizingDisabled = true
-	return &dialer{net: net.Dialer{KeepAlive: 15 * time.Second}, tls: cfg}
+	if raw == nil {
+		raw = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
+	}
+	return &dialer{raw: raw, tls: cfg}
 }
 
 // dial returns a new connection, or the one that prime has begun.
@@ -69,7 +72,7 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 
 func (d *dialer) connect(ctx context.Context, network, addr string) (net.Conn, error) {
 	// TCP_NODELAY is net's default.
-	conn, err := d.net.DialContext(ctx, network, addr)
+	conn, err := d.raw(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,11 @@
+package cli
+
+import "errors"
+
+func isBackground() bool { return false }
+
+func inBackground() error {
+	return errors.New("-f: a program cannot go to the background on Windows; start it with start /b")
+}
+
+func goToBackground() error { return nil }
