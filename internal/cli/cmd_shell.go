@@ -56,7 +56,7 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	if err := p.check(); err != nil {
 		return err
 	}
-	r.cover = p.cover.on()
+	r.cover, r.compress = p.cover.on(), p.compress.on
 	var err error
 	if request.Env, err = p.offered(s.getenv); err != nil {
 		return err

@@ -168,6 +168,9 @@ func (c *contact) try(ctx context.Context, do func(*shellhttp.Client) error) (*s
 		if client, err = c.client(key); err != nil {
 			return nil, failWith(codeTransport, err)
 		}
+		if c.reach.compress {
+			client.Compress()
+		}
 		if err = do(client); err == nil {
 			return client, nil
 		}

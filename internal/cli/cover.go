@@ -29,7 +29,7 @@ func (f coverFlag) settle(u *ui, info shell.SessionInfo) error {
 	switch {
 	case !info.Terminal:
 	case info.Cover == shell.CoverRequired && !f.on():
-		return misuse("the source %s asks for keystroke cover: leave --cover off out", info.Source)
+		return misuse("the source %s asks for keystroke cover: leave --cover off and -C out", info.Source)
 	case info.Cover == "" && f.on():
 		u.debug("the source %s has no keystroke cover: an observer of the network sees when keys are typed", info.Source)
 	}

@@ -25,6 +25,7 @@ type reach struct {
 	fingerprint    string
 	ca             string
 	batch          bool
+	compress       bool
 	connectTimeout time.Duration
 	events         bool
 	quiet, verbose bool
@@ -76,6 +77,7 @@ func (r *reach) check(u *ui) error {
 
 // program are the flags of the commands that run one.
 type program struct {
+	compress                  compressFlag
 	forceTerminal, noTerminal bool
 	noInput                   bool
 	env                       []string
@@ -87,6 +89,7 @@ type program struct {
 
 func (p *program) register(c *cobra.Command) {
 	f := c.Flags()
+	p.compress.register(c)
 	f.BoolVarP(&p.forceTerminal, "terminal", "t", false, "run on a terminal, even when standard input is none")
 	f.BoolVarP(&p.noTerminal, "no-terminal", "T", false, "run on pipes, even when standard input is a terminal")
 	f.BoolVarP(&p.noInput, "no-input", "n", false, "give no input: the program reads an end at once")
@@ -106,7 +109,10 @@ func (p *program) check() error {
 	if p.forceTerminal && p.noTerminal {
 		return misuse("-t and -T exclude each other")
 	}
-	return p.cover.check()
+	if err := p.cover.check(); err != nil {
+		return err
+	}
+	return p.compress.settle(p)
 }
 
 // offered are the variables of -e. A NAME alone that is not set is left out.

@@ -50,6 +50,8 @@ type ClientConfig struct {
 
 // Client speaks to one agent. It is safe for concurrent use.
 type Client struct {
+	compress atomic.Bool // see Compress
+
 	cfg  ClientConfig
 	base string // path prefix
 	addr string // host:port
@@ -134,6 +136,10 @@ func (c *Client) Close() {
 	c.posts.closeIdle()
 	c.streams.CloseIdleConnections()
 }
+
+// Compress asks for streams in zstd from now on. It is never what a person did
+// not ask for: the size of what is compressed tells of its content.
+func (c *Client) Compress() { c.compress.Store(true) }
 
 // known says why the client cannot sign in.
 func (c *Client) known() error {

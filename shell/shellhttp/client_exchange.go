@@ -35,6 +35,7 @@ type exchange struct {
 	body           []byte // nil for none; not touched after ask or send returned
 	mediaType      string
 	accept         string
+	compressed     bool     // the answer may be, with zstd
 	sign           signFunc // nil sends no token
 	// retract, when not nil, says that sign makes tokens of another kind now that
 	// the agent did not believe this one.
@@ -160,6 +161,9 @@ func (c *Client) request(ctx context.Context, x exchange, token string, sent *pa
 	}
 	if x.accept != "" {
 		r.Header["Accept"] = []string{x.accept}
+	}
+	if x.compressed {
+		r.Header["Accept-Encoding"] = []string{codingZstd}
 	}
 	if x.mediaType != "" {
 		r.Header["Content-Type"] = []string{x.mediaType}

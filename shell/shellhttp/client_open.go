@@ -141,6 +141,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // stream's first frame.
 func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*stream, error) {
 	x.accept, x.timeout = c.cfg.Encoding.mediaType(), c.cfg.Timeout
+	x.compressed = c.compress.Load()
 	x.local = new(atomic.Pointer[net.TCPAddr])
 	// The stream outlives ctx, which bounds its opening.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -152,6 +153,11 @@ func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*
 	}
 	st := newStream(a, c.times, end)
 	st.local = x.local.Load()
+	if st.body, err = plainBody(a.Header, a.Body, x.compressed); err != nil {
+		st.body, err = a.Body, fmt.Errorf("%w: %w", ErrStream, err)
+		st.close(nil)
+		return nil, err
+	}
 	f, err := st.first()
 	if err == nil {
 		st.info, err = key.checkSession(c.hostKeys(), a.token, f)

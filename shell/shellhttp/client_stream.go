@@ -39,6 +39,7 @@ type stream struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	answer *answered
+	body   io.Reader // the answer's, without its content coding
 	frames frameReader
 	heard  atomic.Int64 // when bytes last came, in nanoseconds since start
 	start  time.Time
@@ -53,7 +54,7 @@ type stream struct {
 
 // newStream reads the frames of an answer in the encoding that it says.
 func newStream(a *answered, times clientTimes, cancel context.CancelCauseFunc) *stream {
-	s := &stream{ctx: a.Request.Context(), cancel: cancel, answer: a, times: times, start: time.Now(), reading: true}
+	s := &stream{ctx: a.Request.Context(), cancel: cancel, answer: a, body: a.Body, times: times, start: time.Now(), reading: true}
 	if mediaType, _, _ := strings.Cut(a.Header.Get("Content-Type"), ";"); mediaType == typeFrames {
 		s.frames = newBinaryReader(s)
 	} else {
@@ -67,7 +68,7 @@ func newStream(a *answered, times clientTimes, cancel context.CancelCauseFunc) *
 
 // Read reads the answer's body and notes that the peer lives.
 func (s *stream) Read(p []byte) (int, error) {
-	n, err := s.answer.Body.Read(p)
+	n, err := s.body.Read(p)
 	if n > 0 {
 		s.heard.Store(int64(time.Since(s.start)))
 	}
@@ -207,7 +208,7 @@ func (s *stream) finish() bool {
 	timer := time.AfterFunc(endTime, func() { s.cancel(ErrCut) })
 	defer timer.Stop()
 	var more [1]byte
-	n, err := s.answer.Body.Read(more[:])
+	n, err := s.body.Read(more[:])
 	return n == 0 && err == io.EOF
 }
 

@@ -56,6 +56,8 @@ type Handler struct {
 
 	bodyTime, bodyProgress, writeTime time.Duration
 
+	compressing places
+
 	leaving chan struct{} // closed when the server is shut down
 	leave   func()
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shellagent/internal/failpoint"
@@ -52,6 +53,11 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, frames io.
 		encoding = Frames
 	}
 	plainHeaders(w.Header(), encoding.mediaType())
+	compressed := wantsZstd(r.Header) && h.compressing.take()
+	if compressed {
+		defer h.compressing.give()
+		w.Header().Set("Content-Encoding", codingZstd)
+	}
 	w.Header().Set("X-Accel-Buffering", "no") // nginx
 	out := &clientWriter{w: w, rc: http.NewResponseController(w), time: h.writeTime, disarm: r.ProtoMajor == 2}
 	if r.ProtoMajor == 1 {
@@ -60,17 +66,48 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, frames io.
 	if h.cfg.SendBuffer > 0 && r.ProtoMajor == 1 {
 		out.much = func() { widen(r.Context(), h.cfg.SendBuffer) }
 	}
-	var err error
-	if encoding == Frames {
-		err = copyFrames(out, frames)
-	} else {
-		err = encodeEvents(out, frames)
-	}
+	err := send(out, frames, encoding, compressed)
 	if r.Context().Err() != nil {
 		return nil
 	}
 	return err
 }
+
+// send writes frames in an encoding until they end.
+func send(out flushWriter, frames io.Reader, encoding Encoding, compressed bool) error {
+	encode := encodeEvents
+	if encoding == Frames {
+		encode = copyFrames
+	}
+	if !compressed {
+		return encode(out, frames)
+	}
+	packed, err := newDeflater(out)
+	if err != nil {
+		return err
+	}
+	if err := encode(packed, frames); err != nil {
+		return err
+	}
+	return packed.end()
+}
+
+// maxCompressed bounds the streams that are compressed at a time: each takes
+// some 5 MiB. Further ones are answered as they are, which clients take as well.
+const maxCompressed = 32
+
+// places are a bounded number of somethings. The zero value is none taken.
+type places struct{ taken atomic.Int32 }
+
+func (p *places) take() bool {
+	if p.taken.Add(1) <= maxCompressed {
+		return true
+	}
+	p.give()
+	return false
+}
+
+func (p *places) give() { p.taken.Add(-1) }
 
 // clientWriter writes to a client, each write within time.
 type clientWriter struct {
