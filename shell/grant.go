@@ -61,6 +61,9 @@ type Grant struct {
 	// [MaxBanner] bytes; "" for none.
 	Banner string `json:",omitzero"`
 
+	// WatchQuietly: the session is not told that it is watched.
+	WatchQuietly bool
+
 	// Record is how the session is recorded, nil for not at all.
 	Record *Record
 	// Drain is how its output goes to the sinks of the audit trail, nil for not at all.

@@ -94,6 +94,7 @@ type Session struct {
 	warned       int  // of durationWarnings
 	notices      [][]byte
 	watchers     int
+	announced    int // of them, to the client
 
 	reason   string // why the agent hung up
 	exit     Exit

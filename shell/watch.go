@@ -21,12 +21,13 @@ type Watcher struct {
 	cursor  *Cursor
 	from    uint64
 	end     uint64
+	quiet   bool // the session was not told
 	leave   sync.Once
 }
 
 // Watch lets somebody look on from an address, beginning up to [RedrawTail]
 // bytes before what the client has acknowledged. The client is told, now and
-// when nobody looks on any more. It is refused with [ReasonSessionUnknown], and
+// when nobody looks on any more, unless the grant says not to. It is refused with [ReasonSessionUnknown], and
 // with [ReasonMaxSessions] while eight look on.
 func (s *Session) Watch(remote netip.Addr) (*Watcher, error) {
 	return s.watch(remote, s.backlog.redraw())
@@ -55,9 +56,13 @@ func (s *Session) watch(remote netip.Addr, from uint64) (*Watcher, error) {
 	if err != nil {
 		return nil, Deny(ReasonOutput, err)
 	}
+	w := &Watcher{session: s, cursor: c, from: from, end: s.backlog.End(), quiet: s.grant.WatchQuietly}
 	s.watchers++
-	s.notify(Notice{Code: "watched", Text: fmt.Sprintf("this session is watched from %v", remote)})
-	return &Watcher{session: s, cursor: c, from: from, end: s.backlog.End()}, nil
+	if !w.quiet {
+		s.announced++
+		s.notify(Notice{Code: "watched", Text: fmt.Sprintf("this session is watched from %v", remote)})
+	}
+	return w, nil
 }
 
 // From is the output offset at which the watcher began.
@@ -103,7 +108,11 @@ func (w *Watcher) Close() {
 		s := w.session
 		s.mu.Lock()
 		defer s.unlock()
-		if s.watchers--; s.watchers == 0 {
+		s.watchers--
+		if w.quiet {
+			return
+		}
+		if s.announced--; s.announced == 0 {
 			s.notify(Notice{Code: "watched", Text: "nobody watches this session any more"})
 		}
 	})

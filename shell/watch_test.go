@@ -50,6 +50,23 @@ func TestWatchersSeeAndAreSeen(t *testing.T) {
 	})
 }
 
+// Where the source says so nobody is told, not even of one who was looking on
+// before that was so.
+func TestQuietWatchersAreNotTold(t *testing.T) {
+	onStage(t, func(cfg *SessionConfig, _ *fakeProgram) { cfg.Grant.WatchQuietly = true }, func(g *stage) {
+		st := g.attach(0)
+		w := g.watch()
+		g.print("seen")
+		g.want(st, FrameStdout, 4, "seen")
+		grant := g.Grant()
+		grant.WatchQuietly = false
+		g.Regrant(grant)
+		w.Close()
+		g.print("alone")
+		g.want(st, FrameStdout, 9, "alone")
+	})
+}
+
 // Nobody waits for a watcher, and what it missed it is told.
 func TestASlowWatcherGetsAGap(t *testing.T) {
 	onStage(t, func(cfg *SessionConfig, _ *fakeProgram) { cfg.Backlog = 64 << 10 }, func(g *stage) {

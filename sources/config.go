@@ -64,6 +64,9 @@ type Source struct {
 	// Drain is whether output is sent to the sinks of the audit trail; a change
 	// holds for sessions that begin.
 	Drain Drain `json:"drain"`
+	// AnnounceWatch tells a session that it is watched; nil means true. Whoever
+	// watches is in the audit trail either way.
+	AnnounceWatch *bool `json:"announceWatch"`
 	// Labels go with every session into its recording. LabelClaims are claims of
 	// the token that do as well, under their own names.
 	Labels      map[string]string `json:"labels"`

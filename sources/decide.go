@@ -252,7 +252,7 @@ func (d *decision) askEnvironment(context.Context) (string, *shell.Denied) {
 		g.Dir = d.user.Home
 	}
 	g.Source, g.Subject, g.Key, g.Limits = s.name, d.subject, d.request.Key.Thumbprint(), s.limits
-	g.Cover, g.Banner = s.cover, s.banner
+	g.Cover, g.Banner, g.WatchQuietly = s.cover, s.banner, s.quiet
 	d.label()
 	if len(dropped) > 0 {
 		return d.say("starts in %s; not accepted from the client: %s", g.Dir, strings.Join(dropped, " ")), nil

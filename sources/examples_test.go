@@ -20,6 +20,7 @@ type agentFile struct {
 	Config
 	Listen   jsontext.Value `json:"listen"`
 	StateDir string         `json:"stateDir"`
+	Audit    jsontext.Value `json:"audit"`
 }
 
 func readExample(t *testing.T, name string, edit func(string) string) (*config.File, Config) {

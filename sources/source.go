@@ -42,6 +42,7 @@ type source struct {
 	rules    []*rule
 	limits   shell.Limits
 	cover    string // as [shell.Grant] has it
+	quiet    bool   // who watches is not announced
 
 	record      *shell.Record // nil: not recorded
 	keep        Keep
@@ -71,6 +72,7 @@ func (b *builder) source(name string, global []named, rules []*rule, commands []
 	s := &source{
 		name: name, shell: c.Shell, force: c.ForceCommand, listed: c.Commands != nil,
 		ring:  b.ring(name, c, global),
+		quiet: c.AnnounceWatch != nil && !*c.AnnounceWatch,
 		rules: b.rules(at("jwtRule"), c.JWTRule, rules),
 	}
 	s.vouchers = b.verifyCommands(at("verifyCommands"), c.VerifyCommands)

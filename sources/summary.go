@@ -38,11 +38,13 @@ type SourceSummary struct {
 	VerifyCommands [][]string   `json:"verifyCommands,omitempty"`
 	Limits         LimitSummary `json:"limits"`
 	// Record is nil when sessions are not recorded.
-	Record      *RecordSummary    `json:"record,omitempty"`
-	Drain       *DrainSummary     `json:"drain,omitempty"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	LabelClaims []string          `json:"labelClaims,omitempty"`
-	Keys        []KeySummary      `json:"keys"`
+	Record *RecordSummary `json:"record,omitempty"`
+	Drain  *DrainSummary  `json:"drain,omitempty"`
+	// WatchQuietly: sessions are not told that they are watched.
+	WatchQuietly bool              `json:"watchQuietly,omitempty"`
+	Labels       map[string]string `json:"labels,omitempty"`
+	LabelClaims  []string          `json:"labelClaims,omitempty"`
+	Keys         []KeySummary      `json:"keys"`
 }
 
 // LimitSummary is [shell.Limits] as a configuration writes it; a time span that
@@ -109,7 +111,7 @@ func (p *Policy) summarize(ctx context.Context, s *source, now time.Time) Source
 		Name: s.name, User: s.user, Group: s.group, Limits: summarizeLimits(s.limits), Keys: []KeySummary{},
 		Shell: s.shell.words(), ForceCommand: s.force.words(), AcceptEnv: slices.Clone(s.acceptEnv),
 		Allow: append([]shell.Action{}, s.allow...), Banner: s.banner,
-		Record: summarizeRecord(s.record, s.keep), Drain: summarizeDrain(s.drain), Labels: maps.Clone(s.labels), LabelClaims: slices.Clone(s.labelClaims),
+		Record: summarizeRecord(s.record, s.keep), Drain: summarizeDrain(s.drain), Labels: maps.Clone(s.labels), LabelClaims: slices.Clone(s.labelClaims), WatchQuietly: s.quiet,
 	}
 	if slices.Contains(s.allow, shell.ActionSFTP) {
 		sum.Files = &FilesSummary{s.files.ReadOnly, slices.Clone(s.files.Paths), filesText(s.files)}

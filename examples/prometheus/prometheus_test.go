@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,10 +66,14 @@ func TestEveryAlertIsTested(t *testing.T) {
 	}
 }
 
+// trail is how the audit trail of the agent is.
+var trail atomic.Pointer[metrics.Trail]
+
 // agent serves metrics as an agent does, and is told of sessions by the test.
 func agent(t *testing.T) (*metrics.Metrics, string) {
 	t.Helper()
-	m := metrics.New(metrics.Config{Version: "test"})
+	trail.Store(&metrics.Trail{Writable: true, Sinks: []metrics.Sink{{Name: "siem", Up: true}}})
+	m := metrics.New(metrics.Config{Version: "test", Trail: func() *metrics.Trail { return trail.Load() }})
 	m.Configure([]string{"debug"}, []string{"alice"})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -129,4 +134,13 @@ func TestRealPrometheus(t *testing.T) {
 	p.WaitFiring(t, "ShellReplay", map[string]string{"reason": "replay"})
 	m.Observe(shell.Event{Kind: shell.EventReloaded, Err: errors.New("broken")})
 	p.WaitFiring(t, "ShellConfigurationBroken", map[string]string{})
+
+	p.WaitQuiet(t, "ShellSinkBehind")
+	m.Observe(shell.Event{Kind: shell.EventRecordingFailed, Source: "debug", Err: errors.New("no space")})
+	trail.Store(&metrics.Trail{Writable: true, Lost: 7, Sinks: []metrics.Sink{{Name: "siem", Age: time.Hour, Lost: 3, Up: true}}})
+	p.WaitFiring(t, "ShellNotRecorded", map[string]string{})
+	p.WaitFiring(t, "ShellFactsLost", map[string]string{})
+	for _, alert := range []string{"ShellSinkBehind", "ShellSinkDropped"} {
+		p.WaitFiring(t, alert, map[string]string{"sink": "siem"})
+	}
 }

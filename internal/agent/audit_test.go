@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"shellagent/config"
 )
 
 func loadAudit(t *testing.T, text string) (*loaded, error) {
@@ -70,5 +73,33 @@ func TestCheckTellsTheTrail(t *testing.T) {
 	}
 	if names := l.needRestart(again); !slices.Contains(names, "audit.dir") || !slices.Contains(names, "audit.maxBytes") || slices.Contains(names, "audit") {
 		t.Errorf("%v", names)
+	}
+}
+
+// The example shows every setting of the trail, and all of it is good. Package
+// sources holds the rest of it against a host.
+func TestTheExamplesTrail(t *testing.T) {
+	const path = "../../examples/agent.json"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &loaded{path: path}
+	file, err := config.Decode(path, text, &l.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.rootAudit(t.TempDir())
+	if err := l.check(); err != nil {
+		t.Error(file.Locate(err))
+	}
+	if len(l.Audit.Sinks) == 0 || !l.Sources["root"].Record.On {
+		t.Errorf("%+v", l.Audit)
+	}
+	settings := reflect.TypeFor[auditSettings]()
+	for i := range settings.NumField() {
+		if name := settings.Field(i).Tag.Get("json"); name != "-" && !strings.Contains(string(text), `"`+name+`": `) {
+			t.Errorf("%s is not shown", name)
+		}
 	}
 }

@@ -119,6 +119,9 @@ func printSource(out io.Writer, s sources.SourceSummary) {
 	if s.Record != nil {
 		fmt.Fprintf(out, "  recorded: %s\n", recordText(s.Record))
 	}
+	if s.WatchQuietly {
+		fmt.Fprintln(out, "  who is watched is not told")
+	}
 	if s.Drain != nil {
 		fmt.Fprintf(out, "  output goes to the sinks of the audit trail: %s\n", drainText(s.Drain))
 	}

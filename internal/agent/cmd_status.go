@@ -19,7 +19,8 @@ func statusCommand() *cobra.Command {
 		Short: "Say how the agent on this host is",
 		Long: `Say how the agent that runs on this host is: which configuration is in force since
 when, whether the files say something else by now, whether it is on trial, whether
-another program waits to take over, the host key, and how many sessions there are.
+another program waits to take over, the host key, how many sessions there are, and
+whether the audit trail is written and every sink takes it, with its last error.
 
 The exit code is 1 when no agent runs, or when its files are not in force.`,
 		Args: cobra.NoArgs,
@@ -72,7 +73,8 @@ func printStatus(cmd *cobra.Command, s status) {
 		row("", "%s comes next, announced since %s", next.Thumbprint, s.Keys.Since.Format(time.DateTime))
 	}
 	row("sources", "%d", len(s.Sources))
-	row("sessions", "%d", s.Sessions)
+	row("sessions", "%d, %d of them recorded", s.Sessions, s.Recordings)
+	printAuditStatus(row, s.Audit, time.Now())
 }
 
 func by(who string) string {

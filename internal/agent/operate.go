@@ -116,12 +116,16 @@ type status struct {
 	standing
 	Keys     rotation `json:"keys"`
 	Sessions int      `json:"sessions"`
+	// Recordings are being written; Audit is nil when no trail is kept.
+	Recordings int          `json:"recordings"`
+	Audit      *auditStatus `json:"audit,omitempty"`
 }
 
 func (a *agent) status() status {
 	s := status{
 		Version: 1, Agent: version.String(), PID: os.Getpid(), Upgrades: a.upgrades, Program: a.waiting(),
 		standing: a.inForce.standing(), Keys: a.rotation(),
+		Recordings: len(a.recordings.all()), Audit: a.auditStatus(),
 	}
 	for _, one := range a.broker.Sessions() {
 		if !one.Ended {

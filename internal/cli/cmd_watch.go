@@ -21,7 +21,8 @@ func watchCommand(s *surroundings) *cobra.Command {
 		Short: "Look on at a session of yours on a target",
 		Long: `Look on at a session without a part in it: nothing can be typed, and it is not
 slowed; where it is too quick for this side, output is left out and that is said.
-Whoever has the session is told that it is watched.
+Whoever has the session is told that it is watched, unless its source says not to;
+the audit trail has it either way.
 
 An ID is what "sessions" lists, or the start of it (4 characters or more);
 without one it is the only session that a client is attached to, or the only one.
