@@ -22,7 +22,7 @@
 // 64 KiB of events as they came, each a code (1 byte), the time in microseconds (8
 // bytes, big endian), the length (4) and the data. A flood's first byte says
 // whether they are packed (1: a zstd frame) or not (0). Floods are what does not
-// become smaller, and what is more than 2 MiB at once and 1 MiB a second: to
+// become smaller, and what is more than 1 MiB at once and 1 MiB a second: to
 // quote and compress that would take longer than to show it, and only [Export]
 // makes lines of it.
 //

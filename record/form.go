@@ -14,7 +14,7 @@ import (
 // then quick.
 const (
 	// Up to linesBurst bytes, and linesRate more in each second, are made lines.
-	linesBurst = 2 << 20
+	linesBurst = 1 << 20
 	linesRate  = 1 << 20 // a second
 
 	// Of segments larger than sampledFrom a part is compressed to see what that

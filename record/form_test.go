@@ -53,8 +53,8 @@ func TestAllowance(t *testing.T) {
 		at    time.Duration
 		flood bool
 	}{
-		{1 << 20, time.Second, false}, {1000 << 10, time.Second, false}, {1000 << 10, time.Second, true},
-		{30 << 10, time.Second, false}, {1000 << 10, 1100 * time.Millisecond, true}, {900 << 10, 2 * time.Second, false}, {1000 << 10, time.Hour, false},
+		{600 << 10, time.Second, false}, {400 << 10, time.Second, false}, {400 << 10, time.Second, true},
+		{30 << 10, time.Second, false}, {900 << 10, 1100 * time.Millisecond, true}, {900 << 10, 2 * time.Second, false}, {1000 << 10, time.Hour, false},
 	} {
 		n := min(c.n, len(text))
 		if flood, _ := a.flood(p, text[:n], c.at); flood != c.flood {

@@ -102,6 +102,9 @@ func (e *escapes) printable(to, p []byte, keys bool) []byte {
 
 // skip follows p without its text.
 func (e *escapes) skip(p []byte) {
+	if e.in == inText && bytes.IndexByte(p, 0x1b) < 0 {
+		return
+	}
 	for len(p) > 0 {
 		if e.in == inText {
 			at := bytes.LastIndexByte(p, 0x1b) // what began before has ended there

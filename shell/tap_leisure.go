@@ -3,8 +3,9 @@ package shell
 import "time"
 
 const (
-	// tapTime is how long output waits for a tap to be woken: who keeps it need
-	// not run for every key while its echo is on the way.
+	// tapTime is how long a tap rests after it took all there was, and how long
+	// output waits for it that comes later: who keeps it need not run for every
+	// key while its echo is on the way.
 	tapTime = 20 * time.Millisecond
 	// tapEnough is how much output, in bytes, need not wait.
 	tapEnough = 256 << 10
@@ -13,13 +14,13 @@ const (
 // leisure is when a cursor is woken that need not be at once. All is under the
 // backlog's lock.
 type leisure struct {
-	timer *time.Timer // wakes the cursor
-	armed bool        // since the cursor began to wait
+	timer *time.Timer
+	armed bool
 }
 
 // takeTime has a cursor woken when there is something worth it.
 func (c *Cursor) takeTime() {
-	l := &leisure{timer: time.AfterFunc(time.Hour, c.poke)}
+	l := &leisure{timer: time.AfterFunc(time.Hour, c.stir)}
 	l.timer.Stop()
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()
@@ -47,17 +48,32 @@ func (c *Cursor) urgent() bool {
 	if l == nil || c.b.sealed || c.b.end-c.off >= c.b.tapEnough(c.kind) {
 		return true
 	}
-	if !l.armed {
-		l.armed = true
-		l.timer.Reset(tapTime)
-	}
+	l.arm()
 	return false
+}
+
+// stir wakes a cursor that has rested, if there is something for it.
+func (c *Cursor) stir() {
+	c.b.mu.Lock()
+	defer c.b.mu.Unlock()
+	c.leisure.armed = false
+	if c.waiting && c.off < c.b.end {
+		c.waiting = false
+		c.poke()
+	}
 }
 
 // rest says that the cursor begins to wait.
 func (l *leisure) rest() {
 	if l != nil {
-		l.armed = false
+		l.arm()
+	}
+}
+
+func (l *leisure) arm() {
+	if !l.armed {
+		l.armed = true
+		l.timer.Reset(tapTime)
 	}
 }
 
