@@ -42,6 +42,7 @@ type Trail struct {
 	size   int64
 	link   seal.Link
 	buf    []byte
+	late   error // of an ended file, for Sync to tell
 }
 
 // DefaultMaxFile is the size in bytes at which a file is ended.
@@ -107,6 +108,9 @@ func (t *Trail) begin() error {
 	if err != nil {
 		return fmt.Errorf("audit trail: %w", err)
 	}
+	if err := syncFolder(t.dir); err != nil {
+		return errors.Join(fmt.Errorf("audit trail: %w", err), f.Close(), os.Remove(path))
+	}
 	t.file, t.size = f, 0
 	certificate, host := t.sealer.Certificate()
 	err = t.write(&Event{
@@ -118,6 +122,15 @@ func (t *Trail) begin() error {
 		return errors.Join(err, f.Close(), os.Remove(path))
 	}
 	return nil
+}
+
+// syncFolder has the disk hold a folder's names: a file whose name is lost is lost.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // resume goes on behind the last whole line of a file.
@@ -211,7 +224,8 @@ func (t *Trail) Append(events ...*Event) error {
 	if err := t.write(events...); err != nil {
 		return err
 	}
-	return t.rotateIfFull()
+	t.rotateIfFull()
+	return nil
 }
 
 func (t *Trail) write(events ...*Event) error {
@@ -240,25 +254,33 @@ func (t *Trail) write(events ...*Event) error {
 }
 
 // rotateIfFull ends a file that is large enough and begins the next. A file that
-// cannot be begun is tried again with the next line.
-func (t *Trail) rotateIfFull() error {
+// cannot be begun is tried again with the next line. No error of it is the
+// caller's: what it asked for is written, and would be written again.
+func (t *Trail) rotateIfFull() {
 	if t.size < t.o.MaxFile {
-		return nil
+		return
 	}
 	full, link, size := t.file, t.link, t.size
 	if err := t.write(&Event{Kind: TrailContinues}); err != nil {
-		return nil //nolint:nilerr // what was asked for is written
+		return
 	}
+	// Before the next file is there: nobody who reads that one asks for this one again.
+	late := full.Sync()
 	if err := t.begin(); err != nil {
 		t.file, t.link, t.size = full, link, size
 		_ = full.Truncate(size)
-		return nil
+		return
 	}
-	return errors.Join(full.Sync(), full.Close())
+	t.late = errors.Join(t.late, late, full.Close())
 }
 
-// Sync has the disk hold what was appended.
-func (t *Trail) Sync() error { return t.file.Sync() }
+// Sync has the disk hold what was appended. It is an error too when it does not
+// hold a file that was ended since the last call.
+func (t *Trail) Sync() error {
+	err := errors.Join(t.late, t.file.Sync())
+	t.late = nil
+	return err
+}
 
 // Link is the chain's last one.
 func (t *Trail) Link() seal.Link { return t.link }
@@ -268,7 +290,7 @@ func (t *Trail) Close() error {
 	if t.file == nil {
 		return nil
 	}
-	err := errors.Join(t.file.Sync(), t.file.Close())
+	err := errors.Join(t.Sync(), t.file.Close())
 	t.file = nil
 	return err
 }
