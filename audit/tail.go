@@ -18,7 +18,8 @@ type Tail struct {
 	offset int64
 }
 
-// NewTail begins with the line of a number, or with the oldest that is kept.
+// NewTail begins with the line of a number, or with the oldest that is kept; with
+// that one too if the trail ends before the number, which is another trail's then.
 func NewTail(dir string, next uint64) *Tail { return &Tail{dir: dir, next: max(next, 1)} }
 
 // Next is the number of the line that is read next.
@@ -44,8 +45,14 @@ func (t *Tail) Read(n, size int) (lines []Entry, missed uint64, err error) {
 		}
 		if files[at] != t.path {
 			t.path, t.offset = files[at], 0
-			if err := t.skip(t.next - first); err != nil {
+			left, err := t.skip(t.next - first)
+			if err != nil {
 				return nil, missed, err
+			}
+			if left > 0 { // the lines that come would have numbers that it passed
+				t.next, _ = firstLine(filepath.Base(files[0]))
+				t.path = ""
+				return t.Read(n, size)
 			}
 		}
 		if lines, err = t.readFile(n, size); err != nil || len(lines) > 0 {
@@ -66,16 +73,17 @@ func (t *Tail) find(files []string) int {
 	return at
 }
 
-// skip goes behind lines of the file.
-func (t *Tail) skip(n uint64) error {
+// skip goes behind n lines of the file; left is how many it lacks.
+func (t *Tail) skip(n uint64) (left uint64, err error) {
 	if n == 0 {
-		return nil
+		return 0, nil
 	}
-	return t.each(func(raw []byte) (more bool, err error) {
+	err = t.each(func(raw []byte) (more bool, err error) {
 		t.offset += int64(len(raw))
 		n--
 		return n > 0, nil
 	})
+	return n, err
 }
 
 func (t *Tail) readFile(n, size int) (lines []Entry, err error) {
@@ -118,6 +126,23 @@ func (t *Tail) each(do func(raw []byte) (more bool, err error)) error {
 			return err
 		}
 	}
+}
+
+// Sync has the disk hold every line that was read. Who writes down how far it read
+// asks for this before: after a loss of power the trail would give other lines the
+// numbers of those that the disk did not hold yet.
+func (t *Tail) Sync() error {
+	if t.path == "" {
+		return nil
+	}
+	f, err := os.Open(t.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // removed, as the oldest
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // Backlog is how many bytes are not read yet. It may be called by others: it

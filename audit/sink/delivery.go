@@ -34,7 +34,10 @@ type delivery struct {
 
 	batch []audit.Entry
 	saved time.Time
+	safe  uint64 // the position that is written down
 	dirty bool
+	// syncTrail has the disk hold every line that was read.
+	syncTrail func() error
 
 	mu     sync.Mutex
 	next   uint64 // line that is not taken yet
@@ -56,8 +59,9 @@ func (s *Set) start(c Config) *delivery {
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &delivery{
 		cfg: c, log: s.log.With("sink", c.Name), dir: s.dir, tell: s.tell, tail: audit.NewTail(s.dir, next),
-		first: s.first, wake: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{}), next: next,
+		first: s.first, wake: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{}), next: next, safe: next,
 	}
+	d.syncTrail = d.tail.Sync
 	go d.run(ctx)
 	return d
 }
@@ -78,7 +82,9 @@ func (d *delivery) stop() {
 func (d *delivery) run(ctx context.Context) {
 	defer close(d.ended)
 	defer func() {
-		d.persist(0)
+		if err := d.persist(0); err != nil {
+			d.log.Error("what the sink took is not on the disk: it is sent again by the next agent", "err", err)
+		}
 		if d.sender != nil {
 			d.sender.close()
 		}
@@ -88,7 +94,9 @@ func (d *delivery) run(ctx context.Context) {
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		more, err := d.step(ctx)
-		d.persist(persistEvery)
+		if unsafe := d.persist(persistEvery); err == nil {
+			err = unsafe
+		}
 		d.note(err)
 		var asked *waitError
 		switch {
@@ -145,7 +153,11 @@ func (d *delivery) step(ctx context.Context) (more bool, err error) {
 
 // read takes the next batch from the trail.
 func (d *delivery) read() error {
+	from := d.tail.Next()
 	batch, missed, err := d.tail.Read(d.cfg.Batch, batchBytes)
+	if len(batch) > 0 && batch[0].Number < from {
+		d.log.Warn("the audit trail ends before what the sink has taken: it gets what is kept again", "line", from)
+	}
 	file, offset := d.tail.Place()
 	var size int64
 	for _, l := range batch {
@@ -217,19 +229,42 @@ func (d *delivery) note(err error) {
 	}
 }
 
-// persist writes the position down unless that was done a moment ago.
-func (d *delivery) persist(every time.Duration) {
+// persist writes the position down unless that was done a moment ago, and once
+// the disk holds what it counts as taken. An error is that what was taken may not
+// be there any more, and is sent again.
+func (d *delivery) persist(every time.Duration) error {
 	if !d.dirty || time.Since(d.saved) < every {
-		return
+		return nil
+	}
+	d.saved = time.Now() // a disk that fails is not asked all the time
+	if to, ok := d.sender.(interface{ sync() error }); ok {
+		if err := to.sync(); err != nil {
+			d.again()
+			return err
+		}
 	}
 	d.mu.Lock()
 	next := d.next
 	d.mu.Unlock()
-	if err := writePosition(d.dir, d.cfg.Name, next); err != nil {
-		d.log.Error("a sink's position cannot be written down: what it took may be sent again", "err", err)
-		return
+	err := d.syncTrail()
+	if err == nil {
+		err = writePosition(d.dir, d.cfg.Name, next)
 	}
-	d.dirty, d.saved = false, time.Now()
+	if err != nil {
+		d.log.Error("a sink's position cannot be written down: what it took may be sent again", "err", err)
+		return nil
+	}
+	d.dirty, d.safe = false, next
+	return nil
+}
+
+// again goes back to the position that was written down.
+func (d *delivery) again() {
+	d.tail, d.batch, d.dirty = audit.NewTail(d.dir, d.safe), nil, false
+	d.syncTrail = d.tail.Sync
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.next, d.held, d.oldest = d.safe, 0, time.Time{}
 }
 
 // State is how a sink is.
