@@ -274,7 +274,11 @@ func (l *Log) Suspend(ctx context.Context) (waiting []*Event, err error) {
 }
 
 // flushLimit is how long Suspend tries to write; nobody is served meanwhile.
-const flushLimit = 500 * time.Millisecond
+// endLimit is how long the writer has to end where it is.
+const (
+	flushLimit = 500 * time.Millisecond
+	endLimit   = 500 * time.Millisecond
+)
 
 func lostEvent(n uint64) *Event {
 	return &Event{Kind: TrailLost, Count: n, Reason: "queue", Error: "the trail could not be written in time"}
@@ -316,11 +320,20 @@ func (l *Log) Resume() {
 }
 
 // Close writes what was told, as far as ctx allows, and ends the log. What is
-// told afterwards is not written.
+// told afterwards is not written. A write that hangs on its disk is left behind
+// half a second after ctx is done, with the trail open.
 func (l *Log) Close(ctx context.Context) error {
 	err := l.Flush(ctx)
 	l.cancel()
-	<-l.ended
+	select {
+	case <-l.ended:
+	case <-ctx.Done():
+		select {
+		case <-l.ended:
+		case <-time.After(endLimit):
+			return errors.Join(err, errors.New("audit trail: a write does not end"))
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return errors.Join(err, l.closeTrail())
