@@ -30,7 +30,8 @@ const (
 // in bulk or read from the program.
 type Backlog struct {
 	limit int
-	// narrow, unless 0, is a smaller limit for the time being.
+	// narrow, unless 0, is for the time being a smaller limit of what waits for the
+	// client alone.
 	narrow int
 	widest int       // what widen may make of limit
 	acked  time.Time // when the client first acknowledged something since the program waits
@@ -48,6 +49,9 @@ type Backlog struct {
 	cursors  []*Cursor
 	floor    uint64 // smallest offset that is held
 	floorPos uint64 // bytes of records before floor
+	near     uint64 // the same for the client, where there is one
+	nearPos  uint64
+	client   bool // it holds something
 
 	// The loan: free space of the last segment that Reserve gave away.
 	lent     *segment
@@ -200,11 +204,11 @@ func (b *Backlog) grown(width, bytes uint64) {
 
 // room is how many bytes may be added; negative when the limit is exceeded.
 func (b *Backlog) room() int {
-	limit := b.limit
-	if b.narrow > 0 {
-		limit = min(limit, b.narrow)
+	room := b.limit - int(b.size-b.floorPos)
+	if b.narrow > 0 && b.client {
+		room = min(room, b.narrow-int(b.size-b.nearPos))
 	}
-	return limit - int(b.size-b.floorPos)
+	return room
 }
 
 // setNarrow sets a smaller limit, or none for 0, from now on.
@@ -218,11 +222,20 @@ func (b *Backlog) setNarrow(n int) {
 // refloor finds the smallest offset that is held, frees what lies too far
 // before it, and lets writers see the room.
 func (b *Backlog) refloor() {
-	floor := b.end
+	floor, near := b.end, b.end
+	b.client = false
 	for _, c := range b.cursors {
-		if c.kind == Holding {
-			floor = min(floor, c.held)
+		if c.kind != Holding {
+			continue
 		}
+		floor = min(floor, c.held)
+		if c.leisure == nil {
+			near, b.client = min(near, c.held), true
+		}
+	}
+	if b.client && near != b.near {
+		b.near, b.nearPos = near, b.position(near)
+		b.changed.Broadcast()
 	}
 	if floor == b.floor {
 		return

@@ -88,3 +88,37 @@ func TestBacklogStaysForASlowTap(t *testing.T) {
 		}
 	})
 }
+
+// The window of a terminal is the client's: what a tap has still to read does
+// not narrow it.
+func TestNarrowBacklogIsTheClients(t *testing.T) {
+	b := NewBacklog(0)
+	anchor, err := b.Cursor(Holding, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newTap(b, TapOptions{Hold: true}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	b.setNarrow(64 << 10)
+	piece := make([]byte, 16<<10)
+	for b.End() < DefaultBacklog*9/10 {
+		if err := b.Append(FrameStdout, piece); err != nil {
+			t.Fatal(err)
+		}
+		if b.full() {
+			t.Fatalf("it is full after %d bytes that the client has", b.End())
+		}
+		if err := anchor.Ack(b.End()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		if !b.full() {
+			_ = b.Append(FrameStdout, piece[:15<<10])
+		}
+	}
+	if !b.full() {
+		t.Error("more waits for the client than may")
+	}
+}

@@ -25,6 +25,7 @@ func (c *Cursor) takeTime() {
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()
 	c.leisure = l
+	c.b.refloor()
 }
 
 // tapEnough is how much output a tap need not leave waiting: of a backlog so
@@ -34,9 +35,6 @@ func (b *Backlog) tapEnough(k CursorKind) uint64 {
 	enough := tapEnough
 	if k != Holding {
 		enough = RedrawTail / 4
-	}
-	if b.narrow > 0 {
-		enough = min(enough, b.narrow/4)
 	}
 	return uint64(min(enough, b.limit/4))
 }
