@@ -243,7 +243,7 @@ func TestCheckExplainsActions(t *testing.T) {
 		}
 	}
 	got := h.operator("check")
-	for _, want := range []string{"only the commands: echo *", "only its shell, no commands (shell)", "shows first: Hello …"} {
+	for _, want := range []string{"only the commands: echo *", "\n  allows shell\n", "shows first: Hello …"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("%q is missing:\n%s", want, got.stdout)
 		}

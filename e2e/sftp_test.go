@@ -259,3 +259,59 @@ func TestReloadNarrowsFiles(t *testing.T) {
 	}
 	h.told("session.ended", map[string]any{"source": "files", "reason": "no longer allowed by policy"})
 }
+
+// A folder of the host's, mounted by Debian's own sshfs.
+func TestSSHFSOverTheAgent(t *testing.T) {
+	need(t, "sshfs", "fusermount")
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Logf("NOT RUN: this machine mounts nothing by FUSE: %v", err)
+		return
+	}
+	dir := served(t)
+	h := startHost(t, policed(map[string]object{"files": {"allow": object{"sftp": object{"paths": []string{dir + "/in"}}}}}))
+	at := filepath.Join(h.dir, "mnt")
+	if err := os.Mkdir(at, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	mount := exec.CommandContext(ctx, "sshfs", "-f", "-o", "ssh_command="+h.sshFor("files"), "myhost:"+dir+"/in", at)
+	mount.Env = h.env()
+	said := &syncBuffer{}
+	mount.Stdout, mount.Stderr = said, said
+	if err := mount.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = mount.Wait(); close(ended) }()
+	t.Cleanup(func() {
+		_ = exec.Command("fusermount", "-u", "-z", at).Run()
+		<-ended
+	})
+	if !eventually(20*time.Second, func() bool { return exec.Command("mountpoint", "-q", at).Run() == nil }) {
+		t.Fatalf("not mounted: %s", said)
+	}
+	script := `set -e
+cd "$0"
+seq 1 100000 > f
+mv f g
+mkdir -p a/b
+cp g a/b/h
+chmod 600 a/b/h
+ln -s h a/b/l
+cat a/b/l | tail -1
+echo more >> g
+tail -2 g
+truncate -s 5 g
+mv -f g a/b/h
+stat -c '%s %A' a/b/h
+rm a/b/l
+ls a/b
+rm -r a
+ls | wc -l
+`
+	out, err := exec.Command("sh", "-c", script, at).CombinedOutput()
+	if want := "100000\n100000\nmore\n5 -rw-r--r--\nh\n0\n"; err != nil || string(out) != want {
+		t.Errorf("%v: %q, want %q; %s", err, out, want, said)
+	}
+}
