@@ -38,6 +38,7 @@ var lines = []report.Line{
 	{What: "Ctrl-C at 50 ms", Experiment: "ctrl-c at 50 ms", Metric: "ms", Ours: ours, Theirs: openssh, Goal: most(1)},
 	{What: "echo p50, recorded", Experiment: "recorded echo", Metric: "p50", Ours: recorded, Theirs: ours, Goal: most(1.05)},
 	{What: "echo p95, recorded", Experiment: "recorded echo", Metric: "p95", Ours: recorded, Theirs: ours, Goal: most(1.05)},
+	{What: "echo, recorded, server's CPU", Experiment: "recorded echo", Metric: "server CPU ms/key", Ours: recorded, Theirs: ours},
 	{What: "echo p50, recorded for age", Experiment: "recorded echo", Metric: "p50", Ours: encrypted, Theirs: ours, Goal: most(1.05)},
 	{What: "terminal output, recorded", Experiment: "recorded output", Metric: "MB/s", Ours: recorded, Theirs: ours, Goal: least(0.9)},
 	{What: "terminal output, recorded, CPU", Experiment: "recorded output", Metric: "CPU s/GB", Ours: recorded, Theirs: ours},

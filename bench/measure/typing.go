@@ -27,19 +27,29 @@ type Typing struct {
 // warm is how many keys are pressed before the first one that counts.
 const warm = 10
 
-// Echo presses one key after another and takes the time until each is seen.
+// Echo presses one key after another and takes the time until each is seen, and
+// the processor time of client and server.
 func (t Typing) Echo(ctx context.Context, s Subject, _ int) (Values, error) {
 	c, err := t.begin(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
+	before, err := meterOf(c, s)
+	if err != nil {
+		return nil, err
+	}
 	took, err := t.press(c, t.Keys)
+	if err != nil {
+		return nil, err
+	}
+	used, err := before.used()
 	if err != nil {
 		return nil, err
 	}
 	return Values{
 		"p50": milliseconds(quantile(took, 0.50)), "p95": milliseconds(quantile(took, 0.95)), "p99": milliseconds(quantile(took, 0.99)),
+		"CPU ms/key": milliseconds(used.client+used.server) / float64(t.Keys), "server CPU ms/key": milliseconds(used.server) / float64(t.Keys),
 	}, nil
 }
 
