@@ -32,10 +32,11 @@ type Backlog struct {
 	limit int
 	// narrow, unless 0, is for the time being a smaller limit of what waits for the
 	// client alone.
-	narrow int
-	widest int       // what widen may make of limit
-	acked  time.Time // when the client first acknowledged something since the program waits
-	step   int       // room below this is no room: a trickle of acks is not a trickle of reads
+	narrow  int
+	pressed bool      // a writer has waited for room; see tookPressed
+	widest  int       // what widen may make of limit
+	acked   time.Time // when the client first acknowledged something since the program waits
+	step    int       // room below this is no room: a trickle of acks is not a trickle of reads
 
 	mu      sync.Mutex
 	changed sync.Cond // room, the loan or closed changed
@@ -103,6 +104,7 @@ func (b *Backlog) Reserve(t FrameType) ([]byte, error) {
 	defer b.mu.Unlock()
 	for !b.sealed && !b.closed && (b.frozen || b.lent != nil || b.room() < b.step) {
 		if b.room() < b.step {
+			b.pressed = true
 			b.waitForRoom()
 		} else {
 			b.changed.Wait()

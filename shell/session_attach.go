@@ -11,12 +11,6 @@ import (
 // clients of the earlier ones are told that they were taken over.
 const maxSessionKeys = 8
 
-// drawnWindow is how much output of a terminal may wait for a client that is
-// attached, in bytes: what a person's Ctrl-C must wait for. It is enough for
-// 5 MB/s over a round trip of 50 ms. A session that is left keeps as much as
-// any other.
-const drawnWindow = 256 << 10
-
 // maxNotices is how many notices wait for a client.
 const maxNotices = 8
 
@@ -86,7 +80,7 @@ func (s *Session) attach(remote netip.Addr, from uint64, farewell []byte) (*Stre
 	s.stream = &Stream{session: s, cursor: c, from: from, end: s.backlog.End(), stdin: s.input.next}
 	if s.terminal() {
 		s.backlog.setNarrow(drawnWindow)
-		s.stream.gather = &gatherer{}
+		s.stream.gather, s.stream.window = &gatherer{}, &window{size: drawnWindow}
 	}
 	s.remote = remote
 	s.awaited = false
@@ -157,6 +151,9 @@ func (s *Session) hear(kid string, ack uint64, now time.Time) error {
 	}
 	if news {
 		s.lastProgress = now
+		if st := s.stream; st != nil && st.window != nil && st.window.acknowledged(ack, s.backlog.tookPressed, now) {
+			s.backlog.setNarrow(st.window.size)
+		}
 	}
 	if all && s.ended {
 		s.told(now)

@@ -21,6 +21,7 @@ type Stream struct {
 	due    atomic.Uint32 // what Next must look at before output
 	exit   *Frame        // taken when there was something to be told before it
 	gather *gatherer     // a terminal's; nil gives everything as it comes
+	window *window       // a terminal's; nil has none of its own
 	streamCover
 
 	// Under the session's lock.
@@ -89,6 +90,9 @@ func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 			} else if st.gather != nil {
 				st.gather.gave(len(f.Data))
 				st.bulk = st.bulk && st.cursor.pending() > 0
+			}
+			if st.window != nil {
+				st.window.gave(f.End)
 			}
 			st.session.handed(f)
 			return f, nil

@@ -2,8 +2,10 @@ package shell
 
 import (
 	"bytes"
+	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // What a person's Ctrl-C must wait for is little; what nobody looks at may be
@@ -37,5 +39,86 @@ func TestATerminalThatIsWatchedHasLittleOnItsWay(t *testing.T) {
 				g.Errorf("drawn %v: %d bytes after %d", drawn, n, before)
 			}
 		})
+	}
+}
+
+// What is on its way grows where it is drawn at once; far away, and where it is
+// drawn slowly, a Ctrl-C has as little to wait for as ever.
+func TestAWindowGoesByWhatItCosts(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		way  time.Duration // to the client and back
+		rate int           // bytes a second that it draws
+		want int
+	}{
+		{"near", time.Millisecond, 50 << 20, drawnWidest},
+		{"far", 50 * time.Millisecond, 50 << 20, drawnWindow},
+		{"slow", 5 * time.Millisecond, 1 << 20, drawnWindow},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onStage(t, onTerminal, func(g *stage) {
+				st := g.attach(0)
+				go func() { _, _ = g.program.out.w.Write(bytes.Repeat([]byte("y\n"), 32<<20)) }()
+				buf := make([]byte, 32<<10)
+				drawn := time.Now()
+				for range 1000 {
+					f, err := st.Next(context.Background(), buf)
+					if err != nil {
+						g.Fatal(err)
+					}
+					// Drawn one after the other, and acknowledged the way back later.
+					if now := time.Now(); drawn.Before(now) {
+						drawn = now
+					}
+					drawn = drawn.Add(time.Duration(len(f.Data)) * time.Second / time.Duration(c.rate))
+					time.AfterFunc(time.Until(drawn)+c.way, func() { g.ack(f.End) })
+				}
+				g.Session.mu.Lock()
+				got := st.window.size
+				g.Session.mu.Unlock()
+				if got != c.want {
+					g.Errorf("%d bytes may be on their way, want %d", got, c.want)
+				}
+				later(time.Hour) // the rest is acknowledged
+			})
+		})
+	}
+}
+
+// A program that does not wait for its client is none that a wider window helps,
+// however soon it is acknowledged.
+func TestAWindowStaysWhileNothingWaitsForIt(t *testing.T) {
+	w := window{size: drawnWindow}
+	never := func() bool { return false }
+	for end := uint64(1); end < 100; end++ {
+		w.gave(end)
+		if w.acknowledged(end, never, time.Now()) || w.size != drawnWindow {
+			t.Fatalf("%d bytes after %d acknowledgements", w.size, end)
+		}
+	}
+}
+
+// Marking output and its acknowledgement allocate nothing.
+func TestAWindowCostsNoMemory(t *testing.T) {
+	w := window{size: drawnWindow}
+	always := func() bool { return true }
+	if n := testing.AllocsPerRun(100, func() {
+		w.gave(1)
+		w.acknowledged(1, always, time.Now())
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// A window that has grown shrinks again for a terminal that has become slow.
+func TestAWindowShrinksWhenDrawingTakesLonger(t *testing.T) {
+	w := window{size: drawnWidest}
+	always := func() bool { return true }
+	for end := uint64(1); end < 10; end++ {
+		w.gave(end)
+		w.acknowledged(end, always, time.Now().Add(2*drawnLate))
+	}
+	if w.size != drawnWindow {
+		t.Errorf("%d bytes may be on their way, want %d", w.size, drawnWindow)
 	}
 }

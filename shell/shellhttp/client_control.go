@@ -13,8 +13,11 @@ const (
 	// ackEvery is how much output is acknowledged by a request of its own: half
 	// of the agent's backlog.
 	ackEvery = 2 << 20
-	// ackDrawn is the same for a terminal, of which less may be on its way.
+	// ackDrawn is the same for a terminal, of which less may be on its way. While
+	// more comes all the time it is said each ackPause, since each request takes
+	// as long as a key does.
 	ackDrawn = 128 << 10
+	ackPause = 15 * time.Millisecond
 	// maxSignals bounds the signals that wait to be sent.
 	maxSignals = 16
 	// redrawPause is what a program has to notice a size that is not to stay.
@@ -39,6 +42,9 @@ type controlSender struct {
 	away    *away                 // this program stops; nil while it goes on
 	acked   uint64                // output has left this process up to here
 	every   uint64                // ackEvery or ackDrawn
+	pause   time.Duration         // 0 or ackPause
+	said    time.Time             // when an acknowledgement was last sent
+	pausing bool                  // one is due after the pause, for which run waits
 	told    uint64                // and the agent knows up to here
 	exit    uint64                // offset after the exit, 0 before there is one
 	heard   time.Time             // when the agent last answered us
@@ -60,7 +66,7 @@ type controlPost struct {
 func newControlSender(s *Session, terminal bool) *controlSender {
 	c := &controlSender{s: s, wake: make(chan struct{}, 1), done: make(chan struct{}), heard: time.Now(), every: ackEvery}
 	if terminal {
-		c.every = ackDrawn
+		c.every, c.pause = ackDrawn, ackPause
 	}
 	go c.run()
 	return c
@@ -136,15 +142,25 @@ func (c *controlSender) signal(r shell.SignalRequest) (err error) {
 func (c *controlSender) ack(end uint64) {
 	c.mu.Lock()
 	c.acked = max(c.acked, end)
-	due := c.ackDue()
+	due, left := c.ackDue()
+	wake := due && (left <= 0 || !c.pausing)
+	c.pausing = due && left > 0
 	c.mu.Unlock()
-	if due {
+	if wake {
 		c.change(func() {})
 	}
 }
 
-func (c *controlSender) ackDue() bool {
-	return c.acked >= c.told+c.every || c.exit > 0 && c.acked >= c.exit && c.told < c.exit
+// ackDue says whether an acknowledgement is to be sent, and in how long.
+func (c *controlSender) ackDue() (due bool, left time.Duration) {
+	switch unsaid := c.acked - c.told; {
+	case c.exit > 0 && c.acked >= c.exit && c.told < c.exit, unsaid >= ackEvery:
+		return true, 0
+	case unsaid < c.every:
+		return false, 0
+	default:
+		return true, c.pause - time.Since(c.said)
+	}
 }
 
 // current is the acknowledgement to send along with input.
@@ -268,7 +284,11 @@ func (c *controlSender) take() (r controlPost, due bool, wait time.Duration) {
 		size, wait = nil, min(wait, hold)
 	}
 	leaves := c.away != nil && !c.away.taken
-	if size == nil && len(c.signals) == 0 && c.final == nil && !leaves && !c.ackDue() && wait > 0 {
+	acks, left := c.ackDue()
+	if acks && left > 0 {
+		acks, wait = false, min(wait, left)
+	}
+	if size == nil && len(c.signals) == 0 && c.final == nil && !leaves && !acks && wait > 0 {
 		return r, false, wait
 	}
 	if r.Resize = size; c.nudge != nil {
@@ -285,6 +305,7 @@ func (c *controlSender) take() (r controlPost, due bool, wait time.Duration) {
 	}
 	c.seq++
 	r.Seq, r.Ack = c.seq, c.acked
+	c.said, c.pausing = time.Now(), false
 	return r, true, 0
 }
 
