@@ -54,6 +54,7 @@ func (s *scene) recording() []measure.Experiment {
 		experiment("recorded output", n, peers.Ask{Command: screen.Command(), Terminal: true}, screen.Turn),
 		experiment("recorded text", n, peers.Ask{Command: text.Command()}, text.Turn),
 		experiment("recorded down", n, peers.Ask{Command: noise.Command()}, noise.Turn),
+		experiment("recorded down at 50 ms", n/2+1, peers.Ask{Command: noise.Command(), Line: s.long}, noise.Turn),
 		experiment("recorded up", n, peers.Ask{Command: up.Command()}, up.Turn),
 	}
 }
