@@ -16,8 +16,10 @@ package handover
 
 // Version is what [Create] writes. [Reads] lists what [Open] understands, and
 // what a newer program answers when an older one asks whether it can take over.
-const Version uint32 = 3
+const Version uint32 = 4
 
 // Reads are the versions that can be read: 1 lacks the socket for metrics, the
-// penalties of addresses and the MACs of clients; 2 lacks recordings.
-var Reads = []uint32{1, 2, 3}
+// penalties of addresses and the MACs of clients; 2 lacks recordings; 3 lacks
+// where drains are, what the audit trail is to be told, and a source's files,
+// banner, drain and quiet watchers.
+var Reads = []uint32{1, 2, 3, 4}
