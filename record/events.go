@@ -48,6 +48,8 @@ type events struct {
 
 func (e *events) size() int { return max(0, len(e.buf)-frontSize) }
 
+func (e *events) list() []byte { return e.buf[min(len(e.buf), frontSize):] }
+
 // full says that the segment is to be closed now.
 func (e *events) full() bool { return e.size() > segmentEvents-leastRoom }
 
@@ -62,7 +64,7 @@ func (e *events) grow(n int, whole bool) {
 		pool = &largeBuffers
 	}
 	pooled := pool.Get().(*[]byte)
-	buf := append((*pooled)[:frontSize], e.buf[min(len(e.buf), frontSize):]...)
+	buf := append((*pooled)[:frontSize], e.list()...)
 	e.drop()
 	e.pooled, e.buf = pooled, buf
 }

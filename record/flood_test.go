@@ -127,3 +127,29 @@ func TestFloodsAreSaidToZstd(t *testing.T) {
 		t.Errorf("%q", marks)
 	}
 }
+
+// The exit may be what fills a segment.
+func TestEndFillsASegment(t *testing.T) {
+	f := newFixture(t)
+	dir := t.TempDir()
+	for i := range 64 {
+		path := filepath.Join(dir, fmt.Sprint(i))
+		w, err := record.Create(path, header(), f.key, record.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Output(0, shell.FrameStdout, bytes.Repeat([]byte("a"), 1<<20-8<<10-i)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.End(time.Second, 0); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := export(t, b, f.known, record.ExportOptions{}); err != nil || !strings.HasSuffix(got, "\"x\", \"0\"]\n") {
+			t.Fatalf("%v: %q", err, got[max(0, len(got)-100):])
+		}
+	}
+}

@@ -254,7 +254,7 @@ func (w *Writer) closeSegment(final bool) error {
 
 // frame is the open segment as a frame, with frontFree bytes before it.
 func (w *Writer) frame(p *press) ([]byte, error) {
-	list := w.events.buf[frontSize:]
+	list := w.events.list()
 	flood, packed := w.lines.flood(p, list, w.last)
 	switch {
 	case !flood:
