@@ -122,3 +122,26 @@ func TestNarrowBacklogIsTheClients(t *testing.T) {
 		t.Error("more waits for the client than may")
 	}
 }
+
+// Whose way is long has one after an upgrade as well.
+func TestWideningCrossesAnUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := firstImage(t, Limits{Linger: time.Hour}).next(0)
+		if g.backlog.widest != WideBacklog || g.backlog.limit != DefaultBacklog {
+			t.Errorf("%d bytes are kept, and never more than %d", g.backlog.limit, g.backlog.widest)
+		}
+		g.end()
+	})
+	b := NewBacklog(0)
+	anchor, err := b.Cursor(Holding, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := b.state(anchor)
+	for _, widest := range []int{-1, WideBacklog + 1} {
+		st.Widest = widest
+		if _, _, _, err := restoreBacklog(st, false, nil); err == nil {
+			t.Errorf("may widen to %d bytes", widest)
+		}
+	}
+}

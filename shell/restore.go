@@ -99,7 +99,11 @@ var errRecords = errors.New("its records are not those of a backlog")
 // restoreBacklog makes a backlog of records, the cursor that holds what is not
 // acknowledged, and the one of who reads along, if somebody does.
 func restoreBacklog(st OutputState, ended bool, tap *TapOptions) (*Backlog, *Cursor, *Cursor, error) {
+	if st.Widest < 0 || st.Widest > WideBacklog {
+		return nil, nil, nil, fmt.Errorf("%d bytes are no bound of a backlog", st.Widest)
+	}
 	b := NewBacklog(st.Limit)
+	b.widest = st.Widest
 	b.end, b.floor = st.Start, st.Start
 	anchor, err := b.Cursor(Holding, st.Start)
 	if err != nil {

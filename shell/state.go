@@ -62,9 +62,11 @@ type InputState struct {
 
 // OutputState is what is kept of the output.
 type OutputState struct {
-	Limit int    `json:"limit"` // of the backlog, in bytes
-	Start uint64 `json:"start"` // offset of the first record
-	Acked uint64 `json:"acked"`
+	Limit int `json:"limit"` // of the backlog, in bytes
+	// Widest is what a client far away may make of Limit; 0 for nothing.
+	Widest int    `json:"widest,omitempty"`
+	Start  uint64 `json:"start"` // offset of the first record
+	Acked  uint64 `json:"acked"`
 	// Records are one after the other: one byte of [FrameType], 24 bits of
 	// length, the data. They belong to the session until it is thawed.
 	Records [][]byte `json:"-"`
@@ -145,7 +147,7 @@ func (in *input) state() InputState {
 func (b *Backlog) state(anchor *Cursor) OutputState {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	st := OutputState{Limit: b.limit, Start: b.start(), Acked: anchor.held}
+	st := OutputState{Limit: b.limit, Widest: b.widest, Start: b.start(), Acked: anchor.held}
 	for _, g := range b.segs {
 		st.Records = append(st.Records, g.buf[:g.n])
 	}
