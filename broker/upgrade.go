@@ -147,12 +147,17 @@ func (s *SessionState) Check() error {
 
 // Restore goes on with a session that an older image of the agent froze since
 // ago; p is its program, suspended, and nil when it has finished. Policy has to
-// be asked again afterwards: [Broker.SetPolicy]. The error leaves p untouched.
+// be asked again afterwards: [Broker.SetPolicy]. The error leaves p untouched, and
+// nothing of the session behind. No session may be opened meanwhile: an open that
+// took one of its keys would have it hung up.
 func (b *Broker) Restore(s SessionState, p shell.Program, since time.Duration) (*shell.Session, error) {
 	id := s.Session.Opening.ID
 	r, err := s.read()
 	if err != nil {
 		return nil, fmt.Errorf("state of session %s: %w", id, err)
+	}
+	if err := b.sessions.Vacant(&s.Session); err != nil {
+		return nil, err
 	}
 	session, err := shell.RestoreSession(shell.SessionConfig{
 		OnEvent: b.sessionEvent, Now: b.now, OnGone: func() { b.forget(id) },
@@ -167,6 +172,7 @@ func (b *Broker) Restore(s SessionState, p shell.Program, since time.Duration) (
 	default:
 	}
 	if err := b.sessions.Adopt(s.Session.Opening, session); err != nil {
+		session.HangUp("not restored")
 		return nil, err
 	}
 	if !s.Session.Ended {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -243,6 +244,14 @@ func TestSessionsCrossAnUpgrade(t *testing.T) {
 	u.end(t)
 }
 
+// woken is a program that says whether it was touched.
+type woken struct {
+	*silent
+	touched atomic.Bool
+}
+
+func (p *woken) Unsuspend() { p.touched.Store(true) }
+
 func TestRestoreRefuses(t *testing.T) {
 	identity := newKey(t)
 	u := newUpgraded(t, policyFor(t, identity))
@@ -275,6 +284,18 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	if len(after.lives)+len(after.clients) > 0 {
 		t.Error("what was not restored is known")
+	}
+	// Twice is once too often: the first goes on, the second's program is nobody's.
+	first, second := newSilent(), &woken{silent: newSilent()}
+	session, err := after.Restore(good, first, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := after.Restore(good, second, 0); err == nil || second.touched.Load() {
+		t.Errorf("restored over another session (%v), or its program was touched", err)
+	}
+	if after.lives[session.ID()].session != session {
+		t.Error("the session is not known any more")
 	}
 	u.end(t)
 	after.end(t)

@@ -93,10 +93,8 @@ func (r *Registry) Adopt(o Opening, s *Session) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	kids := s.keys()
-	for _, kid := range append(kids[:len(kids):len(kids)], o.ID) {
-		if r.byID[kid] != nil || r.byKid[kid] != nil {
-			return fmt.Errorf("session %s: the key %s is another session's", o.ID, kid)
-		}
+	if err := r.vacant(o.ID, kids); err != nil {
+		return err
 	}
 	if !s.adopt(r) {
 		return nil // it is over meanwhile
@@ -106,6 +104,24 @@ func (r *Registry) Adopt(o Opening, s *Session) error {
 	r.byID[o.ID] = e
 	for _, kid := range kids {
 		r.byKid[kid] = s
+	}
+	return nil
+}
+
+// Vacant says whether a state's session can be made known: the error is
+// [Registry.Adopt]'s, before its program is touched.
+func (r *Registry) Vacant(st *SessionState) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.vacant(st.Opening.ID, st.Keys)
+}
+
+// vacant is Vacant with mu held.
+func (r *Registry) vacant(id string, kids []string) error {
+	for _, kid := range append(kids[:len(kids):len(kids)], id) {
+		if r.byID[kid] != nil || r.byKid[kid] != nil {
+			return fmt.Errorf("session %s: the key %s is another session's", id, kid)
+		}
 	}
 	return nil
 }

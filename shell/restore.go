@@ -14,6 +14,7 @@ import (
 // may be nil then. The session is made known by [Registry.Adopt].
 //
 // The error says that the state is not one that Freeze made; p is untouched.
+// Without one the session is in motion: who cannot have it adopted hangs it up.
 func RestoreSession(cfg SessionConfig, st SessionState, p Program, since time.Duration) (*Session, error) {
 	if err := st.check(); err != nil {
 		return nil, fmt.Errorf("state of session %s: %w", st.Opening.ID, err)
