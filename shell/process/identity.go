@@ -52,8 +52,8 @@ func (id identity) credential() *syscall.Credential {
 }
 
 // look runs f with the user's rights to files, and gives up with ctx: a home
-// directory on a dead file server must not stop the agent. f must not touch
-// what its caller reads after an error.
+// directory on a dead file server must not stop the agent, nor fill it with
+// threads. f must not touch what its caller reads after an error.
 //
 // The check is for good errors and is not the guard: the child opens, enters
 // and executes with the user's rights for real.
@@ -61,10 +61,14 @@ func (id identity) look(ctx context.Context, f func()) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := looking.begin(ctx, id.uid); err != nil {
+		return fmt.Errorf("look at files as %s: %w", id.user, err)
+	}
 	var failed error
 	done := make(chan struct{})
 	go onOwnThread(func() {
 		defer close(done)
+		defer looking.end(id.uid)
 		if failed = id.assume(); failed == nil {
 			f()
 		}
