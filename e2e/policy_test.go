@@ -231,7 +231,9 @@ func TestCheckExplainsActions(t *testing.T) {
 		code int
 		want string
 	}{
-		{check("debug"), 0, "shell is asked for; the source allows shell, exec"},
+		{check("debug"), 0, "shell is asked for; the source allows shell, exec, sftp"},
+		{check("debug", "--subsystem", "sftp"), 0, "reads and writes files as "},
+		{check("sh", "--subsystem", "sftp"), 1, "and sftp is asked for"},
 		{check("listed"), 1, `the source "listed" allows exec, and shell is asked for`},
 		{argv("listed", "echo", "x"), 0, "starts echo as echo x"},
 		{argv("listed", "echo", "x;id"), 1, `unquoted ';' has a meaning to a shell`},

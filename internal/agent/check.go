@@ -22,14 +22,14 @@ import (
 func checkCommand() *cobra.Command {
 	var path string
 	var as, asJSON bool
-	var command string
+	var command, subsystem string
 	cmd := &cobra.Command{
-		Use:   "check [--as KEY SOURCE [--command STRING | -- ARGV…]]",
+		Use:   "check [--as KEY SOURCE [--command STRING | --subsystem sftp | -- ARGV…]]",
 		Short: "Validate the configuration and say what it allows",
 		Long: `Read the agent's configuration as listen does, and print per source and key what
 it may do. With --as, explain one decision step by step: KEY is a public key's
 file, the line itself, or a thumbprint. What is decided about is the source's
-shell, or the command that follows.
+shell, or the command or subsystem that follows.
 
 Exits with 1 when something is wrong, naming file, line and column of every
 mistake; with --as also when the decision is no.`,
@@ -39,15 +39,15 @@ mistake; with --as also when the decision is no.`,
   agent check --as ~/.ssh/id_ed25519.pub backup -- rsync --server . /srv`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if dash := cmd.ArgsLenAtDash(); as && dash >= 0 {
-				if command != "" || dash == len(args) {
-					return fmt.Errorf(`give the command by --command, or after "--"`)
+				if command != "" || subsystem != "" || dash == len(args) {
+					return fmt.Errorf(`give the command by --command, or after "--", or a subsystem`)
 				}
 				args = args[:dash]
 			}
 			if as && len(args) != 2 {
 				return fmt.Errorf("--as takes a key and a source: agent check --as ~/.ssh/id_ed25519.pub debug")
 			}
-			if !as && (len(args) != 0 || command != "") {
+			if !as && (len(args) != 0 || command != "" || subsystem != "") {
 				return fmt.Errorf("check takes no arguments and no command without --as")
 			}
 			return nil
@@ -59,7 +59,7 @@ mistake; with --as also when the decision is no.`,
 			}
 			out := cmd.OutOrStdout()
 			if as {
-				ask := sources.Request{Source: args[1], Open: shell.OpenRequest{Argv: args[2:], Command: command}}
+				ask := sources.Request{Source: args[1], Open: shell.OpenRequest{Argv: args[2:], Command: command, Subsystem: subsystem}}
 				return explain(cmd.Context(), out, l.policy, args[0], ask, asJSON)
 			}
 			return summarize(cmd.Context(), out, l, asJSON)
@@ -68,6 +68,7 @@ mistake; with --as also when the decision is no.`,
 	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "the agent's configuration `FILE`")
 	cmd.Flags().BoolVar(&as, "as", false, "explain what KEY may do in SOURCE")
 	cmd.Flags().StringVar(&command, "command", "", "with --as: what the source's shell would be asked to run")
+	cmd.Flags().StringVar(&subsystem, "subsystem", "", "with --as: what would be spoken in place of a program, which is sftp")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagFilename("config", "json")
 	return cmd
@@ -245,8 +246,11 @@ func explain(ctx context.Context, out io.Writer, p *sources.Policy, name string,
 
 func printExplanation(out io.Writer, key jwtauth.PublicKey, ask sources.Request, x sources.Explanation) {
 	what, source := "open", ask.Source
-	if ask.Open.Action() == shell.ActionExec {
+	switch ask.Open.Action() {
+	case shell.ActionExec:
 		what = "run this in"
+	case shell.ActionSFTP:
+		what = "use the files of"
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range x.Steps {
