@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -127,7 +128,7 @@ const (
 	maxLabel  = 256 // bytes
 )
 
-var labelForm = regexp.MustCompile(`^[A-Za-z0-9._/-]{1,64}$`)
+var labelForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9._/-]{1,64}$`) })
 
 // labels checks what a source says of its sessions.
 func (b *builder) labels(s *source, c Source, at func(...string) string) {
@@ -150,7 +151,7 @@ func (b *builder) labels(s *source, c Source, at func(...string) string) {
 }
 
 func checkLabelName(name string) error {
-	if !labelForm.MatchString(name) {
+	if !labelForm().MatchString(name) {
 		return fmt.Errorf("%q cannot name a label; use 1 to 64 of A-Z a-z 0-9 . _ / -", name)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -118,17 +119,22 @@ func (m *Mistake) Pointer() string { return m.pointer }
 // Unwrap returns the error itself.
 func (m *Mistake) Unwrap() error { return m.err }
 
+// Compiled when needed: most of what the program is started for needs none.
 var (
-	nameForm  = regexp.MustCompile(`^[a-z0-9._-]{1,64}$`)
-	indexForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,200}$`)
-	tokenForm = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // RFC 9110 §5.6.2
+	nameForm  = compiled(`^[a-z0-9._-]{1,64}$`)
+	indexForm = compiled(`^[a-z0-9][a-z0-9._-]{0,200}$`)
+	tokenForm = compiled("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // RFC 9110 §5.6.2
 )
+
+func compiled(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 // Check finds what is wrong with a rooted configuration that stands at a JSON
 // pointer. The error joins every [*Mistake].
 func (c Config) Check(pointer string) error {
 	k := &checker{c: c, pointer: pointer}
-	if !nameForm.MatchString(c.Name) || c.Name[0] == '.' {
+	if !nameForm().MatchString(c.Name) || c.Name[0] == '.' {
 		k.bad("name", "%q cannot name a sink: use 1 to 64 of a-z 0-9 . _ -", c.Name)
 	}
 	check, ok := checks[c.Type]
@@ -193,7 +199,7 @@ var checks = map[string]func(*checker){
 	TypeElasticsearch: func(k *checker) {
 		k.only("url", "index", "gzip", "headers", "bearerPath", "basicPath", "caPath", "certPath", "keyPath")
 		k.http()
-		if !indexForm.MatchString(k.c.Index) {
+		if !indexForm().MatchString(k.c.Index) {
 			k.bad("index", "%q cannot name an index: use a-z 0-9 . _ -", k.c.Index)
 		}
 	},
@@ -234,7 +240,7 @@ func (k *checker) http() {
 		k.bad("url", "%q is not https, and the trail would be sent in the clear: only a server on this host may do without", k.c.URL)
 	}
 	for name, value := range k.c.Headers {
-		if !tokenForm.MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
+		if !tokenForm().MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
 			k.bad("headers", "%q is no header", name)
 		}
 	}

@@ -5,6 +5,8 @@ package main
 import (
 	"os"
 
+	"github.com/spf13/cobra"
+
 	"shellagent/internal/agent"
 	"shellagent/internal/cli"
 	"shellagent/internal/playback"
@@ -13,7 +15,7 @@ import (
 var program = cli.Program{
 	Name:   "agent",
 	Short:  "a shell on any host over plain HTTPS",
-	More:   append(agent.Commands(), playback.Commands()...),
+	More:   []func() []*cobra.Command{agent.Commands, playback.Commands},
 	Extend: agent.Extend,
 }
 

@@ -1,5 +1,11 @@
 // Command agent-cli is Shell Agent's client alone, for laptops: what it reaches
 // runs the binary agent.
+//
+// How many processors a container may use is of no interest to a client, and
+// takes a tenth of a millisecond to find out.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
 package main
 
 import (

@@ -2,7 +2,13 @@
 
 package main
 
-import "shellagent/internal/mangen"
+import (
+	"github.com/spf13/cobra"
+
+	"shellagent/internal/mangen"
+)
 
 // go run -tags mangen ./cmd/cli man DIR
-func init() { program.More = append(program.More, mangen.Command()) }
+func init() {
+	program.More = append(program.More, func() []*cobra.Command { return []*cobra.Command{mangen.Command()} })
+}

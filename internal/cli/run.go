@@ -18,9 +18,9 @@ type Program struct {
 	Name string
 	// Short says in half a line what it is.
 	Short string
-	// More are commands beside those that every binary has. Their errors end the
+	// More make commands beside those that every binary has. Their errors end the
 	// program with code 1 unless they say otherwise ([Exit], [Usage]).
-	More []*cobra.Command
+	More []func() []*cobra.Command
 	// Extend, unless nil, is given each command that every binary has, to add what
 	// only this one can do.
 	Extend func(*cobra.Command)
@@ -33,14 +33,53 @@ func Run(args []string, p Program) int {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv,
 		ui: &ui{name: p.Name, out: os.Stderr},
 	}
-	root := p.Root()
-	root.AddCommand(p.everybodys(s)...)
+	root := p.bare()
+	if c := p.frequent(args, s); c != nil {
+		root.AddCommand(c)
+	} else {
+		p.addMore(root)
+		root.AddCommand(p.everybodys(s)...)
+	}
 	return execute(root, args, s)
+}
+
+// frequent returns the command that args name if it is one that is called all the
+// time: making the others would take longer than all else that it does here.
+func (p Program) frequent(args []string, s *surroundings) *cobra.Command {
+	if len(args) == 0 {
+		return nil
+	}
+	var c *cobra.Command
+	switch args[0] {
+	case "exec":
+		c = execCommand(s)
+	case "shell":
+		c = shellCommand(s)
+	default:
+		return nil
+	}
+	nameExamples([]*cobra.Command{c}, s.ui.name)
+	if p.Extend != nil {
+		p.Extend(c)
+	}
+	return c
 }
 
 // Root returns the command tree without the commands that every binary has.
 func (p Program) Root() *cobra.Command {
-	root := &cobra.Command{
+	root := p.bare()
+	p.addMore(root)
+	return root
+}
+
+func (p Program) addMore(root *cobra.Command) {
+	for _, more := range p.More {
+		root.AddCommand(more()...)
+	}
+}
+
+func (p Program) bare() *cobra.Command {
+	return &cobra.Command{
 		Use:               p.Name,
 		Short:             p.Short,
 		Version:           version.String(),
@@ -48,8 +87,6 @@ func (p Program) Root() *cobra.Command {
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
 	}
-	root.AddCommand(p.More...)
-	return root
 }
 
 // Tree returns the whole command tree, for man pages.

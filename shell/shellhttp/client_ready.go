@@ -11,6 +11,11 @@ import (
 // that a firewall forgot is not met by the next session.
 const readyEvery = 40 * time.Second
 
+// readySoon is how long after a session took the connection that was ready another
+// is seen to: what opens a session is not to wait for that, and a short one has
+// given its connection back by then.
+const readySoon = 250 * time.Millisecond
+
 // KeepReady has a connection ready for the next session, besides those that
 // sessions use, until ctx ends: opening one takes a single round trip then. It
 // asks the agent whether it is well, every 40 s and after a session took the
@@ -26,6 +31,8 @@ func (c *Client) KeepReady(ctx context.Context) {
 	for {
 		select {
 		case <-c.wanted:
+			timer.Reset(readySoon)
+			continue
 		case <-timer.C:
 			// A machine that slept finds its connections dead, and its timers late by
 			// the clock on the wall alone.
