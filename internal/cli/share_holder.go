@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -54,6 +55,8 @@ func (s *surroundings) hold(ctx context.Context, r *reach, target, socket string
 	if len(c.config.SigningCommands) == 0 {
 		_ = os.Chdir("/") // what somebody else wants to unmount
 	}
+	// What a session leaves behind is not worth collecting after every few.
+	debug.SetGCPercent(400)
 	h := &holder{
 		contact: c, ctx: ctx, clients: make(map[string]*shellhttp.Client), taken: make(map[string]string),
 		voices: make(map[share.Voice]struct{}),

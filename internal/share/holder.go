@@ -267,9 +267,11 @@ type guest struct {
 	pid     int
 	counted bool // has a session, guarded by holder.mu
 
-	mu     sync.Mutex
-	shown  *StatusSession // once a session is open
-	writes sync.Mutex
+	mu    sync.Mutex
+	shown *StatusSession // once a session is open
+
+	writes  sync.Mutex
+	greeted bool
 }
 
 func (g *guest) line() (StatusSession, bool) {
@@ -302,24 +304,26 @@ func (g *guest) serve(ctx context.Context) {
 	}
 }
 
-// meet exchanges greetings and reads what is asked.
+// meet reads the greeting and what is asked.
 func (g *guest) meet(in *bufio.Reader) (ask Ask, err error) {
 	_ = g.conn.SetReadDeadline(time.Now().Add(askTime))
-	if _, err := io.WriteString(g.conn, greeting); err != nil {
-		return ask, err
+	err = readGreeting(in)
+	var k kind
+	var data []byte
+	if err == nil {
+		k, data, err = receive(in, nil)
 	}
-	if err := readGreeting(in); err != nil {
-		return ask, err
-	}
-	k, data, err := receive(in, nil)
 	if err == nil && k != kindAsk {
 		err = errMessage
 	}
+	if err == nil {
+		err = parseJSON(data, &ask)
+	}
 	if err != nil {
+		_, _ = io.WriteString(g.conn, greeting) // so that it knows with whom it cannot speak
 		return ask, err
 	}
-	_ = g.conn.SetReadDeadline(time.Time{})
-	return ask, parseJSON(data, &ask)
+	return ask, g.conn.SetReadDeadline(time.Time{})
 }
 
 // readGreeting fails with [ErrVersion] when the other side speaks another version.
@@ -334,10 +338,16 @@ func readGreeting(in io.Reader) error {
 	return nil
 }
 
+// send writes a message, the first of them in one piece with the greeting.
 func (g *guest) send(k kind, data []byte) error {
 	g.writes.Lock()
 	defer g.writes.Unlock()
-	return send(g.conn, k, data)
+	if g.greeted {
+		return send(g.conn, k, data)
+	}
+	g.greeted = true
+	_, err := g.conn.Write(append(appendHead([]byte(greeting), k, len(data)), data...))
+	return err
 }
 
 func (g *guest) sendJSON(k kind, v any) error {

@@ -25,9 +25,17 @@ type Lasting struct {
 func (s *Session) Lasting(tell func(Outage)) *Lasting {
 	l := &Lasting{Session: s, comeback: newComeback(&s.client.times, s.ctx.Done(), tell)}
 	s.lasting.Store(true)
-	go watchAddresses(s.ctx, l.readdressed)
+	watch := time.AfterFunc(watchAfter, func() {
+		l.readdressed() // it may have happened
+		watchAddresses(s.ctx, l.readdressed)
+	})
+	context.AfterFunc(s.ctx, func() { watch.Stop() })
 	return l
 }
+
+// watchAfter is how old a session is when it is worth watching this machine's
+// addresses for: most are over by then.
+const watchAfter = time.Second
 
 func (l *Lasting) readdressed() { l.comeback.readdressed(l.current()) }
 
