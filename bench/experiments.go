@@ -62,6 +62,7 @@ func (s *scene) starting() []measure.Experiment {
 		{Name: "exec true", Rounds: 2 * n, Limit: 30 * time.Second, Contestants: s.all(peers.Ask{Command: "true"}), Turn: measure.Whole},
 		{Name: "prompt shared", Rounds: 2 * n, Limit: 30 * time.Second, Contestants: s.shared(peers.Ask{}), Turn: measure.Prompt},
 		{Name: "exec true shared", Rounds: 2 * n, Limit: 30 * time.Second, Contestants: s.shared(peers.Ask{Command: "true"}), Turn: measure.Whole},
+		{Name: "exec true shared at 50 ms", Rounds: n, Limit: 30 * time.Second, Contestants: s.sharedFar(), Turn: measure.Whole},
 		{Name: "prompt at 50 ms", Rounds: n, Limit: 30 * time.Second, Contestants: s.all(peers.Ask{Line: s.long}), Turn: measure.Prompt},
 	}
 }
@@ -72,6 +73,13 @@ func (s *scene) shared(a peers.Ask) []measure.Contestant {
 	return []measure.Contestant{
 		{Name: ours, Peer: s.ours, Ask: a}, {Name: oursCLI, Peer: s.oursCLI, Ask: a}, {Name: openssh, Peer: s.ssh, Ask: a},
 	}
+}
+
+// sharedFar are both clients over a connection that is there, at a distance.
+// OpenSSH's master is of the near address.
+func (s *scene) sharedFar() []measure.Contestant {
+	a := peers.Ask{Command: "true", Shared: true, Line: s.long}
+	return []measure.Contestant{{Name: ours, Peer: s.ours, Ask: a}, {Name: oursCLI, Peer: s.oursCLI, Ask: a}}
 }
 
 func (s *scene) typing() []measure.Experiment {
