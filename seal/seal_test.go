@@ -139,15 +139,3 @@ func TestBadKeyFile(t *testing.T) {
 		t.Error("a file that is no key was taken, or replaced")
 	}
 }
-
-func TestCovers(t *testing.T) {
-	host := hostKey(t)
-	v := verifier(t, load(t, t.TempDir(), host), host)
-	for offset, want := range map[time.Duration]bool{
-		-time.Hour: false, -time.Second: true, 0: true, time.Hour: true, 30 * 365 * 24 * time.Hour: false,
-	} {
-		if got := v.Covers(now.Add(offset), time.Minute); got != want {
-			t.Errorf("%v: %v", offset, got)
-		}
-	}
-}

@@ -3,7 +3,6 @@ package seal
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"shellagent/jwtauth"
 )
@@ -13,19 +12,17 @@ import (
 var ErrSignature = errors.New("the seal does not hold")
 
 // Verifier checks links of one agent. It is safe for concurrent use.
-type Verifier struct {
-	key         jwtauth.PublicKey
-	from, until time.Time
-}
+type Verifier struct{ key jwtauth.PublicKey }
 
 // NewVerifier returns a verifier of what the certified key sealed, once the
-// certificate holds with the host key that is known.
+// certificate holds with the host key that is known. The times of what is sealed
+// are not held against the certificate's: see the package.
 func NewVerifier(certificate string, host jwtauth.PublicKey) (*Verifier, error) {
 	c, err := jwtauth.VerifySeal(certificate, host)
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{key: c.Key, from: c.From, until: c.Until}, nil
+	return &Verifier{key: c.Key}, nil
 }
 
 // Verify returns an error that is [ErrSignature] unless the seal key signed
@@ -38,10 +35,4 @@ func (v *Verifier) Verify(p Purpose, l Link, signature []byte) error {
 		return ErrSignature
 	}
 	return nil
-}
-
-// Covers says whether the certificate was good at a time that a record gives.
-// The start of the agent's clock may lie before the certificate by leeway.
-func (v *Verifier) Covers(t time.Time, leeway time.Duration) bool {
-	return t.After(v.from.Add(-leeway)) && t.Before(v.until)
 }
