@@ -48,15 +48,21 @@ func (t telling) Handle(ctx context.Context, c *shell.Call) *shell.Reply {
 		return refusalReply(shell.ReasonUnavailable)
 	}
 	free := sync.OnceFunc(func() { <-t.slots })
+	answered := false
+	defer func() {
+		if !answered { // also by a panic, which whoever serves the call survives
+			free()
+		}
+	}()
 	text, err := t.text(ctx)
 	if err == nil && len(text) > maxMetrics {
 		err = fmt.Errorf("%d bytes, at most %d", len(text), maxMetrics)
 	}
 	if err != nil {
-		free()
 		t.log.Error("metrics cannot be told", "err", err)
 		return refusalReply(shell.ReasonInternal)
 	}
+	answered = true
 	return &shell.Reply{Status: 200, Body: strconv.AppendInt(nil, int64(len(text)), 10), Stream: toldText{bytes.NewReader(text), free}}
 }
 

@@ -97,3 +97,27 @@ func TestHalfATextIsAnError(t *testing.T) {
 		t.Errorf("told %q", text)
 	}
 }
+
+// A text that panics takes no room with it.
+func TestTextsThatPanic(t *testing.T) {
+	fails := true
+	h := newTelling(handlerFunc(echo), func(context.Context) ([]byte, error) {
+		if fails {
+			panic("no text")
+		}
+		return nil, nil
+	}, slog.New(slog.DiscardHandler))
+	ask := func() (r *shell.Reply) {
+		defer func() { _ = recover() }()
+		return h.Handle(t.Context(), &shell.Call{Method: methodMetrics})
+	}
+	for range maxTexts {
+		ask()
+	}
+	fails = false
+	r := ask()
+	if r.Status != 200 {
+		t.Fatalf("%+v", r)
+	}
+	_ = r.Stream.Close()
+}
