@@ -3,6 +3,7 @@ package terminal
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 )
 
 // screenMode is a private mode of the terminal (DECSET; xterm's ctlseqs) that a
@@ -90,15 +91,17 @@ func (m *Modes) final(c byte) {
 	case m.state == inEscape && c == 'c': // a full reset
 		m.changed, m.keypad = 0, false
 	case m.state == inPrivate && (c == 'h' || c == 'l'):
-		for _, number := range bytes.Split(m.params, []byte{';'}) {
-			m.set(string(number), c == 'h')
+		for number := range bytes.SplitSeq(m.params, []byte{';'}) {
+			if n, err := strconv.Atoi(string(number)); err == nil {
+				m.set(n, c == 'h')
+			}
 		}
 	}
 }
 
-func (m *Modes) set(number string, on bool) {
+func (m *Modes) set(number int, on bool) {
 	for i, known := range screenModes {
-		if number != fmt.Sprint(known.number) {
+		if number != known.number {
 			continue
 		}
 		if on == known.normal {

@@ -54,3 +54,12 @@ func FuzzModes(f *testing.F) {
 		}
 	})
 }
+
+func TestModesAreCheapToFollow(t *testing.T) {
+	var m Modes
+	output := []byte("\x1b[?25l\x1b[?2004h\x1b[?25h")
+	m.See(output)
+	if n := testing.AllocsPerRun(100, func() { m.See(output) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
