@@ -145,6 +145,20 @@ func (l *Lines) move(n int) {
 	}
 }
 
+// insert moves what is right of the cursor away by n blanks, and out of the line
+// where that is too far.
+func (l *Lines) insert(n int) {
+	at, old := min(l.column, len(l.cells)), len(l.cells)
+	n = min(n, maxLine-at)
+	for len(l.cells) < min(old+n, maxLine) {
+		l.cells = append(l.cells, ' ')
+	}
+	copy(l.cells[at+n:], l.cells[at:old])
+	for i := range l.cells[at : at+n] {
+		l.cells[at+i] = ' '
+	}
+}
+
 // csi takes a control sequence of ECMA-48 §5.4.
 func (l *Lines) csi(r rune, emit func(string)) {
 	if r < '@' || r > '~' {
@@ -174,13 +188,7 @@ func (l *Lines) csi(r rune, emit func(string)) {
 		at := min(l.column, len(l.cells))
 		l.cells = append(l.cells[:at], l.cells[min(at+max(n, 1), len(l.cells)):]...)
 	case '@':
-		at := min(l.column, len(l.cells))
-		blank := make([]rune, min(max(n, 1), maxLine))
-		for i := range blank {
-			blank[i] = ' '
-		}
-		l.cells = append(l.cells[:at], append(blank, l.cells[at:]...)...)
-		l.cells = l.cells[:min(len(l.cells), maxLine)]
+		l.insert(max(n, 1))
 	case 'X':
 		for i := l.column; i < min(l.column+max(n, 1), len(l.cells)); i++ {
 			l.cells[i] = ' '

@@ -80,3 +80,27 @@ func FuzzLines(f *testing.F) {
 		}
 	})
 }
+
+// A few bytes that insert blanks cost no more than the line that is there anyway.
+func TestInsertedBlanksAreFree(t *testing.T) {
+	var l Lines
+	none := func(string) {}
+	l.Write([]byte(strings.Repeat("x", maxLine)+"\r"), none)
+	insert := []byte("\x1b[4000@\x1b[1C")
+	if n := testing.AllocsPerRun(100, func() { l.Write(insert, none) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	for _, c := range []struct {
+		column, n int
+		want      string
+	}{
+		{0, 1, " abcd"}, {2, 1, "ab cd"}, {2, 3, "ab   cd"}, {4, 9, "abcd"},
+		{2, maxLine - 3, "ab" + strings.Repeat(" ", maxLine-3) + "c"}, {2, maxLine, "ab"},
+	} {
+		l := Lines{cells: []rune("abcd"), column: c.column}
+		l.insert(c.n)
+		if got := strings.TrimRight(string(l.cells), " "); got != c.want || len(l.cells) != min(4+c.n, maxLine) {
+			t.Errorf("%d blanks at %d: %d cells %.20q", c.n, c.column, len(l.cells), got)
+		}
+	}
+}
