@@ -46,6 +46,14 @@ type ReadinessWaiter interface {
 	WaitReadable() error
 }
 
+// PromptWriter may be implemented by a [Program]'s input: a key is then written
+// by whoever brings it, instead of a goroutine of its own.
+type PromptWriter interface {
+	// WritePrompt writes as much as can be written without waiting, which may
+	// be nothing.
+	WritePrompt(p []byte) (int, error)
+}
+
 // ErrSuspended is what a [Suspender]'s input returns while it is suspended.
 var ErrSuspended = errors.New("the program's input is suspended")
 

@@ -118,7 +118,7 @@ func (s *Session) gap() error {
 func (s *Session) placeInput(in Stdin) (all bool) {
 	n, all := s.queueInput(in)
 	if n > 0 || in.EOF {
-		s.feedMore()
+		s.feedNow()
 		s.input.notify()
 	}
 	return all
@@ -147,6 +147,39 @@ func (s *Session) feedMore() {
 	in.feeding = true
 	s.working.Add(1)
 	go s.feed()
+}
+
+// maxPrompt is the most that is written at once by whoever brings it, in bytes:
+// what is typed is less.
+const maxPrompt = 256
+
+// feedNow gives the program what was typed, without a writer if it takes it
+// without waiting: an echo is then on its way before the answer to its key. What
+// is left, or fails, is the writer's.
+func (s *Session) feedNow() {
+	in := &s.input
+	w, prompt := s.program.Stdin().(PromptWriter)
+	p := in.front()
+	if !prompt || in.feeding || s.ended || len(p) == 0 || in.queued > maxPrompt || s.tap.wants() {
+		s.feedMore()
+		return
+	}
+	in.feeding = true
+	s.working.Add(1)
+	s.mu.Unlock()
+	failpoint.Hit(failpoint.InputQueued, "")
+	n, _ := w.WritePrompt(p)
+	failpoint.Hit(failpoint.InputWritten, "")
+	s.mu.Lock()
+	in.pop(n)
+	in.feeding = false
+	s.working.Done()
+	s.still.Broadcast()
+	if s.ended {
+		in.discard()
+		return
+	}
+	s.feedMore()
 }
 
 // feedInput writes what is queued to the program and ends.

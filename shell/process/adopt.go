@@ -108,7 +108,7 @@ func (s *State) streams() (streams, error) {
 
 func (s *TerminalState) terminal(released bool) (*terminal, error) {
 	t := &terminal{name: s.Name}
-	t.in = terminalInput{terminal: t, last: s.Last, given: s.Given, ending: s.Ending, rest: s.Rest, closed: s.Closed}
+	t.in = terminalInput{terminal: t, prompt: t.in.attempt, last: s.Last, given: s.Given, ending: s.Ending, rest: s.Rest, closed: s.Closed}
 	if released {
 		return t, nil
 	}

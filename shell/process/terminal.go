@@ -38,7 +38,7 @@ func (h *Host) openTerminal(size shell.Winsize, c shell.Credential) (*terminal, 
 		_ = slave.Close()
 		return nil, errors.New("open a terminal: no free descriptor (raise the agent's limit of open files)")
 	}
-	t.in.terminal = t
+	t.in.terminal, t.in.prompt = t, t.in.attempt
 	if err := t.prepare(h, size, c); err != nil {
 		t.closeChildEnds()
 		t.close()

@@ -19,6 +19,10 @@ type terminalInput struct {
 	ending   bool   // Close has begun
 	rest     []byte // what of the end it has not typed yet
 	closed   bool
+
+	prompt func(fd uintptr) bool // attempt, made once: a key allocates nothing
+	now    []byte                // what it writes
+	wrote  int                   // what came of it
 }
 
 // Write blocks while the terminal's queue is full. An error means that nobody
@@ -35,6 +39,29 @@ func (in *terminalInput) Write(p []byte) (n int, err error) {
 		err = fmt.Errorf("write %s: %w", in.terminal.name, syscall.EPIPE)
 	}
 	return n, err
+}
+
+var _ shell.PromptWriter = (*terminalInput)(nil)
+
+// WritePrompt implements [shell.PromptWriter].
+func (in *terminalInput) WritePrompt(p []byte) (n int, err error) {
+	if in.closed || in.ending {
+		return 0, nil
+	}
+	in.now = p
+	err = in.terminal.conn.Write(in.prompt)
+	n = in.wrote
+	if in.now, in.wrote = nil, 0; n > 0 {
+		in.last, in.given = p[n-1], true
+	}
+	return n, err
+}
+
+// attempt writes once, whatever comes of it.
+func (in *terminalInput) attempt(fd uintptr) bool {
+	n, _ := unix.Write(int(fd), in.now)
+	in.wrote = max(n, 0)
+	return true
 }
 
 // write is not os.File's: with its queue full and nobody left to read it, the

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
+	xterm "golang.org/x/term"
 
 	"shellagent/shell"
 )
@@ -216,4 +218,43 @@ func TestEndOfInputTyped(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
+}
+
+// What is typed is written without waiting, as far as the terminal has room.
+func TestTypingDoesNotWaitForATerminal(t *testing.T) {
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slave.Close()
+	defer master.Close()
+	term := &terminal{name: slave.Name(), slave: slave}
+	if term.master = dupNonblocking(int(master.Fd()), master.Name()); term.master == nil {
+		t.Fatal("no descriptor")
+	}
+	defer term.close()
+	term.in.terminal, term.in.prompt = term, term.in.attempt
+	if err := term.out.open(term.master); err != nil {
+		t.Fatal(err)
+	}
+	term.conn = term.out.conn
+	if _, err := xterm.MakeRaw(int(slave.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	key := []byte("x")
+	if allocs := testing.AllocsPerRun(100, func() {
+		if n, err := term.in.WritePrompt(key); n != 1 || err != nil {
+			t.Fatalf("WritePrompt = %d, %v", n, err)
+		}
+	}); allocs > 0 {
+		t.Errorf("a key allocates %v times", allocs)
+	}
+	// Nobody reads: at some point nothing is taken, and nobody waits.
+	taken := 0
+	for n := 1; n > 0; taken += n {
+		if n, err = term.in.WritePrompt(make([]byte, 1<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d bytes were taken", taken)
 }
