@@ -46,6 +46,8 @@ type exchange struct {
 	reached *atomic.Bool
 	// local, when not nil, is set to this side's address of the connection.
 	local *atomic.Pointer[net.TCPAddr]
+	// trip, when not nil, is set to the connection's round trip, where that is known.
+	trip *atomic.Int64
 }
 
 // answered is the start of an answer. Its body must be closed; then stop.
@@ -142,6 +144,9 @@ func (c *Client) overStreams(ctx context.Context, x exchange, token string) (*an
 func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	if x.reached != nil {
 		x.reached.Store(true)
+	}
+	if t, ok := tcpOf(info.Conn); ok && x.trip != nil {
+		x.trip.Store(int64(roundTripOf(t)))
 	}
 	if addr, ok := info.Conn.LocalAddr().(*net.TCPAddr); ok && x.local != nil {
 		x.local.Store(addr)

@@ -142,7 +142,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*stream, error) {
 	x.accept, x.timeout = c.cfg.Encoding.mediaType(), c.cfg.Timeout
 	x.compressed = c.compress.Load()
-	x.local = new(atomic.Pointer[net.TCPAddr])
+	x.local, x.trip = new(atomic.Pointer[net.TCPAddr]), new(atomic.Int64)
 	// The stream outlives ctx, which bounds its opening.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })()
@@ -152,7 +152,7 @@ func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*
 		return nil, err
 	}
 	st := newStream(a, c.times, end)
-	st.local = x.local.Load()
+	st.local, st.trip = x.local.Load(), time.Duration(x.trip.Load())
 	if st.body, err = plainBody(a.Header, a.Body, x.compressed); err != nil {
 		st.body, err = a.Body, fmt.Errorf("%w: %w", ErrStream, err)
 		st.close(nil)

@@ -18,10 +18,13 @@ const (
 	nearPost  = 256 << 10
 	minPost   = 8 << 10
 	firstPost = 64 << 10
-	// maxBulkPosts are in flight at once without a terminal, nearPosts where the
-	// way is short. A terminal's input is small and quick: one is in flight, and
-	// what is typed meanwhile goes into the next.
-	maxBulkPosts = 8
+	// maxBulkPosts are in flight at once without a terminal where the way is long:
+	// each is a round trip on its way, and as long unanswered. farPosts are until it
+	// is known to hold more, nearPosts where the way is short. A terminal's input is
+	// small and quick: one is in flight, and what is typed meanwhile goes into the
+	// next.
+	maxBulkPosts = 16
+	farPosts     = 8
 	nearPosts    = 4
 	// farTrip is how long a request takes over a long way: so much that several
 	// of the largest must be under way to fill it.
@@ -48,9 +51,10 @@ type stdinSender struct {
 	err      error     // why nothing more is sent
 	held     uint64    // the agent holds input up to here
 	posts    []*inputPost
-	started  int // workers
-	idle     int // of them, waiting for input
-	size     int // of the next request's data
+	started  int           // workers
+	idle     int           // of them, waiting for input
+	size     int           // of the next request's data
+	trip     time.Duration // the shortest time that a request has to take, 0 when not known
 
 	cover *cover // in place of workers, where keys are hidden
 }
@@ -63,10 +67,13 @@ type inputPost struct {
 	eof    bool
 }
 
-func newStdinSender(s *Session, next uint64, terminal bool) *stdinSender {
-	q := &stdinSender{s: s, workers: nearPosts, next: next, held: next, size: firstPost}
-	if terminal {
+func newStdinSender(s *Session, next uint64, terminal bool, trip time.Duration) *stdinSender {
+	q := &stdinSender{s: s, workers: nearPosts, next: next, held: next, size: firstPost, trip: trip}
+	switch {
+	case terminal:
 		q.workers = 1
+	case trip >= farTrip:
+		q.workers = farPosts
 	}
 	q.changed.L = &q.mu
 	if s.client.cfg.Cover && terminal && s.Info().Cover != "" {

@@ -118,16 +118,20 @@ func (q *stdinSender) earlier(p *inputPost) bool {
 func (q *stdinSender) pace(n int, took time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
-	case took > time.Second:
+	switch spent := took - slowStart*q.trip; {
+	case spent > time.Second:
 		q.size = max(minPost, n/2)
-	case took >= time.Second/4 || n < q.size:
+	case n < q.size || spent >= time.Second/4:
+	case q.workers == 1:
+		q.size = min(maxPost, 2*q.size)
 	case took < farTrip:
 		q.size = min(max(nearPost, q.size), 2*q.size)
 	default:
-		q.size = min(maxPost, 2*q.size)
-		if q.workers > 1 {
-			q.workers = maxBulkPosts
-		}
+		q.size = min(maxPost, 4*q.size)
+		q.workers = maxBulkPosts
 	}
 }
+
+// slowStart is how many round trips a request may take however much the way could
+// hold: two for a connection, and TCP begins with little under way.
+const slowStart = 7

@@ -31,9 +31,10 @@ var (
 // goroutine, close for any.
 type stream struct {
 	info  shell.SessionInfo
-	end   uint64       // offset after the last frame that was read
-	gaps  bool         // output may be skipped: a watcher's
-	local *net.TCPAddr // this side's address of the connection, nil when not known
+	end   uint64        // offset after the last frame that was read
+	gaps  bool          // output may be skipped: a watcher's
+	local *net.TCPAddr  // this side's address of the connection, nil when not known
+	trip  time.Duration // the connection's round trip when it was new, 0 when not known
 	times clientTimes
 
 	ctx    context.Context
