@@ -164,7 +164,7 @@ func (s *Session) Resume(ctx context.Context) error {
 	return nil
 }
 
-// Write queues input. It blocks while 256 KiB wait, and fails once input cannot
+// Write queues input. It blocks while 512 KiB wait, and fails once input cannot
 // be delivered or the session is over; what it took is sent in order, once.
 func (s *Session) Write(p []byte) (int, error) { return s.stdin.write(p) }
 

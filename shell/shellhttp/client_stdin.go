@@ -15,7 +15,7 @@ const (
 	// take less than a second. On a short way a request over nearPost is no
 	// quicker than several, and takes more memory.
 	maxPost   = shell.MaxStdinData
-	nearPost  = 256 << 10
+	nearPost  = 512 << 10
 	minPost   = 8 << 10
 	firstPost = 64 << 10
 	// maxBulkPosts are in flight at once without a terminal where the way is long:
