@@ -15,6 +15,7 @@ import (
 	"shellagent/audit/sink"
 	"shellagent/broker"
 	"shellagent/config"
+	"shellagent/internal/thrift"
 	"shellagent/internal/version"
 	"shellagent/metrics"
 	"shellagent/shell"
@@ -226,9 +227,19 @@ func (a *agent) admit() error {
 // observers are told what the broker sees.
 func (a *agent) observers() broker.Observers {
 	if a.audit == nil {
-		return broker.Observers{a.metrics}
+		return broker.Observers{&a.typing, a.metrics}
 	}
-	return broker.Observers{a.metrics, a.audit.log}
+	return broker.Observers{&a.typing, a.metrics, a.audit.log}
+}
+
+// typing tells from facts whether somebody types.
+type typing struct{ thrift.Typing }
+
+// Observe implements [broker.Observer].
+func (t *typing) Observe(e shell.Event) {
+	if e.Kind == shell.EventStdin && e.Input > 0 {
+		t.Now()
+	}
 }
 
 // observe tells a fact that is the agent's own.

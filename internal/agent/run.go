@@ -19,7 +19,7 @@ import (
 func (a *agent) run(ctx context.Context, portFile string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go thrift.Run(ctx)
+	go thrift.Run(ctx, &a.typing.Typing)
 	// The front serves until the sessions have told their clients goodbye.
 	serving, stopFront := context.WithCancel(backgroundOf(ctx))
 	defer stopFront()

@@ -60,6 +60,7 @@ type agent struct {
 	broker     *broker.Broker
 	front      *broker.Front
 	metrics    *metrics.Metrics
+	typing     typing
 	seal       *seal.Key // of the trail and of recordings
 	audit      *auditing // nil for none
 	recordings *recordings

@@ -107,6 +107,7 @@ func inheritOne(i int) (*net.TCPListener, error) {
 type server struct {
 	link      *broker.FrontLink
 	calls     *broker.CallClient
+	typing    *typing
 	listeners []net.Listener
 	scrapes   net.Listener // nil without metrics
 	log       *slog.Logger
@@ -130,8 +131,9 @@ func newServer(link *broker.FrontLink, setup broker.Setup, sendBuffer int, liste
 		leaf: newLeaf(link, setup.Certificate, log),
 	}
 	s.agent.set(setup.Agent)
+	s.typing = &typing{calls: s.calls}
 	handler := shellhttp.NewHandler(shellhttp.HandlerConfig{
-		Caller: s.calls, BasePath: setup.BasePath, TrustedProxies: setup.TrustedProxies,
+		Caller: s.typing, BasePath: setup.BasePath, TrustedProxies: setup.TrustedProxies,
 		Agent: s.agent.now, Ready: s.calls.Ready, Refused: link.Refused, Log: log,
 		SendBuffer: sendBuffer,
 	})
@@ -149,7 +151,7 @@ func (s *server) run(ctx context.Context) error {
 	linkEnded := make(chan error, 1)
 	go func() { linkEnded <- s.link.Run(listening, s.events()) }()
 	go s.leaf.keep(ctx)
-	go thrift.Run(ctx)
+	go thrift.Run(ctx, &s.typing.Typing)
 	served := make(chan error, len(s.listeners)+2)
 	go s.serve(ctx, served)
 	scrapesEnded := s.serveScrapes(ctx, served)

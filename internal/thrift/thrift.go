@@ -22,10 +22,14 @@ const (
 	// shrinks is how many collections go before: each halves the stacks that are
 	// mostly unused, and a handshake makes one of 32 KiB out of 2.
 	shrinks = 4
+	// patience is how many looks in a row typing puts it off: something that types
+	// without a pause is nobody.
+	patience = 24
 )
 
-// Run gives memory back at quiet moments until ctx ends. One for a process.
-func Run(ctx context.Context) {
+// Run gives memory back at quiet moments, when nobody types either, until ctx ends.
+// One for a process.
+func Run(ctx context.Context, typing *Typing) {
 	ticks := time.NewTicker(look)
 	defer ticks.Stop()
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
@@ -36,7 +40,7 @@ func Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if metrics.Read(sample); k.due(sample[0].Value.Uint64()) {
+		if metrics.Read(sample); k.due(sample[0].Value.Uint64(), typing.lately()) {
 			for range shrinks {
 				runtime.GC()
 			}
@@ -48,15 +52,19 @@ func Run(ctx context.Context) {
 // keeper decides when memory is given back. Its zero value is ready.
 type keeper struct {
 	last, given uint64 // bytes ever allocated at the last look, and when memory was last given back
+	putOff      int    // looks at which it would have been, but for typing
 }
 
 // due says whether now is a good moment, allocs bytes having been allocated.
-func (k *keeper) due(allocs uint64) bool {
+func (k *keeper) due(allocs uint64, typing bool) bool {
 	calm := allocs-k.last < quiet
 	k.last = allocs
 	if !calm || allocs-k.given < spent {
 		return false
 	}
-	k.given = allocs
+	if k.putOff++; typing && k.putOff <= patience {
+		return false
+	}
+	k.given, k.putOff = allocs, 0
 	return true
 }

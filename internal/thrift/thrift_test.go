@@ -25,7 +25,7 @@ func TestMemoryIsGivenBackOnceAfterABusyTime(t *testing.T) {
 		{1 << 10, false},
 	} {
 		allocs += c.more
-		if got := k.due(allocs); got != c.due {
+		if got := k.due(allocs, false); got != c.due {
 			t.Errorf("look %d: %v", i, got)
 		}
 	}
@@ -34,5 +34,5 @@ func TestMemoryIsGivenBackOnceAfterABusyTime(t *testing.T) {
 func TestRunEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	Run(ctx)
+	Run(ctx, &Typing{})
 }
