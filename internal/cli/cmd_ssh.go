@@ -34,7 +34,7 @@ func sshCommand(s *surroundings) *cobra.Command {
 		Long: `Open a shell on a target, or run a command there, with the command line of ssh(1):
 every option of OpenSSH 10 is taken, before and after the host, and so is
 ssh://SOURCE@TARGET:PORT. What has no meaning here is ignored; forwarding (-L, -R,
--D, -W, -J, -A, -w) and subsystems (-s) are refused. docs/ssh.md has the table.
+-D, -W, -J, -A, -w) is refused. docs/ssh.md has the table.
 
 TARGET is an entry of the client's configuration, or a host. The user's place is
 the source's: SOURCE@TARGET, -l SOURCE or -o User=SOURCE; without one it is the
@@ -73,12 +73,12 @@ func (s *surroundings) ssh(ctx context.Context, args []string) error {
 		return s.sshMistake(err)
 	}
 	err = s.sshCall(ctx, call)
-	var bySignal signalExit
+	var other otherExit
 	var exit Exit
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &bySignal):
+	case errors.As(err, &other):
 		return Exit(codeTransport)
 	case errors.As(err, &exit):
 		return exit
@@ -129,7 +129,7 @@ func (s *surroundings) sshCall(ctx context.Context, call *sshargs.Command) error
 		return s.sshAnswer(call, r)
 	}
 	if call.Control != "" {
-		return sshControl(call)
+		return s.sshControl(call, r)
 	}
 	if err := refuseMissing(call); err != nil {
 		return err
@@ -147,7 +147,7 @@ func sshVersion() string {
 var sshQueries = map[string][]string{
 	"cipher":           {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"},
 	"cipher-auth":      {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"},
-	"compression":      {"none"},
+	"compression":      {"none", "zstd"},
 	"kex":              {"X25519MLKEM768", "X25519", "secp256r1"},
 	"key":              {"ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"},
 	"key-plain":        {"ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"},

@@ -22,11 +22,11 @@ type Exit int
 
 func (e Exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// signalExit is the exit that a signal means, which ended the program here or
-// there: ssh has one code for all of them.
-type signalExit struct{ Exit }
+// otherExit is an exit that is not the status of a program that ended by itself:
+// a signal ended it or this one, or it never began. ssh has one code for them all.
+type otherExit struct{ Exit }
 
-func (s signalExit) Unwrap() error { return s.Exit }
+func (s otherExit) Unwrap() error { return s.Exit }
 
 // Usage marks an error as one of the command line, the configuration or a key:
 // the program ends with code 2. Usage(nil) is nil.
@@ -88,11 +88,11 @@ func untilSignal(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// exitOf returns the exit that a signal means, a [signalExit], if one ended ctx.
+// exitOf returns the exit that a signal means, an [otherExit], if one ended ctx.
 func exitOf(ctx context.Context) (error, bool) {
 	var s *signalled
 	if errors.As(context.Cause(ctx), &s) {
-		return signalExit{Exit(codeSignal + signalNumber(s.signal))}, true
+		return otherExit{Exit(codeSignal + signalNumber(s.signal))}, true
 	}
 	return nil, false
 }

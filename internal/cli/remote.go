@@ -114,12 +114,12 @@ func (s *surroundings) ended(ctx context.Context, r remote, target string, exit 
 		}
 		if exit.Signal != "" {
 			s.ui.debug("the program was ended by signal %s", exit.Signal)
-			return signalExit{Exit(exit.Code)}
+			return otherExit{Exit(exit.Code)}
 		}
 		return Exit(exit.Code)
 	case errors.As(err, &write):
 		if isBrokenPipe(err) {
-			return signalExit{exitPipe}
+			return otherExit{exitPipe}
 		}
 		return failWith(codeTransport, err)
 	}

@@ -72,7 +72,7 @@ func (c *contact) beginShared(ctx context.Context, idle time.Duration, o opening
 		case errors.As(err, &failed) && !failed.Full:
 			return nil, failWith(failed.Code, err)
 		case errors.As(err, &ended):
-			return nil, Exit(ended.Code) // which has said why
+			return nil, otherExit{Exit(ended.Code)} // which has said why
 		case errors.Is(err, share.ErrHolderGone):
 			return nil, failWith(codeTransport, err)
 		case errors.Is(err, share.ErrUntouched) && try < shareTries:

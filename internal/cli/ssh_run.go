@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/pflag"
+
 	"shellagent/internal/sshargs"
 	"shellagent/internal/terminal"
 	"shellagent/shell"
@@ -32,7 +34,7 @@ func refuseMissing(call *sshargs.Command) error {
 		{call.Tunnel != "", "-w: Shell Agent has no tunnels"},
 		{jumps(set), "-J: Shell Agent has no forwarding, which a jump host needs; ProxyCommand can start a program that reaches the host"},
 		{!slices.Contains([]string{"", "no"}, set.Get("forwardagent")), "-A: Shell Agent forwards no ssh-agent; keys stay where they are"},
-		{set.Get("sessiontype") == "subsystem", "-s " + strings.Join(call.Words, " ") + ": Shell Agent has no subsystems; copy with scp -O, rsync, or tar"},
+		{subsystem(call) != "" && subsystem(call) != shell.SubsystemSFTP, "-s " + subsystem(call) + ": there is one subsystem, " + shell.SubsystemSFTP},
 	} {
 		if missing.asked {
 			return fmt.Errorf("%s (docs/ssh.md)", missing.text)
@@ -54,13 +56,12 @@ func jumps(set sshargs.Settings) bool {
 	return false
 }
 
-// sshControl answers -O as ssh does where nobody shares a connection.
-func sshControl(call *sshargs.Command) error {
-	socket := call.Settings.Get("controlpath")
-	if socket == "" || socket == "none" {
-		return &sshargs.Error{Text: `No ControlPath specified for "-O" command`}
+// subsystem is -s's, or "".
+func subsystem(call *sshargs.Command) string {
+	if call.Settings.Get("sessiontype") != "subsystem" {
+		return ""
 	}
-	return &sshargs.Error{Text: "Control socket connect(" + socket + "): No such file or directory"}
+	return strings.Join(call.Words, " ")
 }
 
 // sshRun opens a session and shows it.
@@ -72,9 +73,11 @@ func (s *surroundings) sshRun(ctx context.Context, call *sshargs.Command, r *rea
 	if err != nil {
 		return err
 	}
-	command, err := s.sshWords(call, source)
-	if err != nil {
-		return err
+	request := shell.OpenRequest{Subsystem: subsystem(call)}
+	if request.Subsystem == "" {
+		if request.Command, err = s.sshWords(call, source); err != nil {
+			return err
+		}
 	}
 	if call.Settings.Yes("forkafterauthentication") && !isBackground() {
 		return inBackground()
@@ -87,11 +90,17 @@ func (s *surroundings) sshRun(ctx context.Context, call *sshargs.Command, r *rea
 		return err
 	}
 	p := &program{noInput: call.Settings.Yes("stdinnull"), env: env, cover: "on"}
+	if p.share, err = s.sshShare(call, r); err != nil {
+		return err
+	}
+	onTerminal := s.sshTerminal(call, request)
+	// Under cover nothing can be compressed, and a terminal has little to gain.
+	p.compress = compressFlag{call.Settings.Yes("compression") && !onTerminal && p.share == "off", &pflag.FlagSet{}}
 	if isBackground() {
 		p.begun = goToBackground
 	}
 	s.escapes = sshEscapes(call)
-	return s.runProgram(ctx, r, p, source, call.Host, shell.OpenRequest{Command: command}, s.sshTerminal(call, command))
+	return s.runProgram(ctx, r, p, source, call.Host, request, onTerminal)
 }
 
 // sshSource is the user of a command line, else the target's own source.
@@ -142,7 +151,10 @@ func (s *surroundings) sshWords(call *sshargs.Command, source string) (string, e
 }
 
 // sshTerminal says whether the program runs on a terminal.
-func (s *surroundings) sshTerminal(call *sshargs.Command, command string) bool {
+func (s *surroundings) sshTerminal(call *sshargs.Command, request shell.OpenRequest) bool {
+	if request.Subsystem != "" {
+		return false
+	}
 	asked := call.Settings.Get("requesttty")
 	switch asked {
 	case "no":
@@ -150,7 +162,7 @@ func (s *surroundings) sshTerminal(call *sshargs.Command, command string) bool {
 	case "force":
 		return true
 	}
-	if asked != "yes" && command != "" {
+	if asked != "yes" && request.Command != "" {
 		return false
 	}
 	if terminal.Is(s.stdin) && !call.Settings.Yes("stdinnull") {
