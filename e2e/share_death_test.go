@@ -130,3 +130,14 @@ func TestHostKeyChangesUnderAHolder(t *testing.T) {
 		t.Errorf("another host key: %+v", r)
 	}
 }
+
+func TestHolderThatHangsIsPassedBy(t *testing.T) {
+	h, _ := sharing(t, "5m")
+	h.says("held")
+	pid := h.holder()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
+	h.says("without")
+}

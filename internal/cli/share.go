@@ -75,7 +75,7 @@ func (c *contact) beginShared(ctx context.Context, idle time.Duration, o opening
 			return nil, otherExit{Exit(ended.Code)} // which has said why
 		case errors.Is(err, share.ErrHolderGone):
 			return nil, failWith(codeTransport, err)
-		case errors.Is(err, share.ErrUntouched) && try < shareTries:
+		case errors.Is(err, share.ErrUntouched) && !errors.Is(err, os.ErrDeadlineExceeded) && try < shareTries:
 			continue // it ended in this moment, and the next is another
 		}
 		c.unshared(err)

@@ -78,8 +78,12 @@ func Inherited() (lock *os.File, err error) {
 }
 
 // Detach tells whoever started this process that it listens, and leaves their
-// terminal and directory. Standard error goes nowhere from then on.
+// terminal. Standard error goes nowhere from then on, and other processes of this
+// user cannot look into this one where the system can keep them from it.
 func Detach(lock *os.File) error {
+	if err := conceal(); err != nil {
+		return fmt.Errorf("keep the key from others: %w", err)
+	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
