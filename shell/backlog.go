@@ -33,6 +33,7 @@ type Backlog struct {
 	// narrow, unless 0, is for the time being a smaller limit of what waits for the
 	// client alone.
 	narrow  int
+	spare   int       // room beyond narrow; see answerRoom
 	pressed bool      // a writer has waited for room; see tookPressed
 	widest  int       // what widen may make of limit
 	acked   time.Time // when the client first acknowledged something since the program waits
@@ -208,7 +209,7 @@ func (b *Backlog) grown(width, bytes uint64) {
 func (b *Backlog) room() int {
 	room := b.limit - int(b.size-b.floorPos)
 	if b.narrow > 0 && b.client {
-		room = min(room, b.narrow-int(b.size-b.nearPos))
+		room = min(room, b.narrow+b.spare-int(b.size-b.nearPos))
 	}
 	return room
 }
@@ -236,7 +237,7 @@ func (b *Backlog) refloor() {
 		}
 	}
 	if b.client && near != b.near {
-		b.near, b.nearPos = near, b.position(near)
+		b.near, b.nearPos, b.spare = near, b.position(near), 0
 		b.changed.Broadcast()
 	}
 	if floor == b.floor {

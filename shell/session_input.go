@@ -169,6 +169,7 @@ func (s *Session) feedNow() {
 	s.mu.Unlock()
 	failpoint.Hit(failpoint.InputQueued, "")
 	n, _ := w.WritePrompt(p)
+	s.backlog.makeSpare()
 	failpoint.Hit(failpoint.InputWritten, "")
 	s.mu.Lock()
 	in.pop(n)
@@ -197,6 +198,7 @@ func (s *Session) feedInput() {
 			s.mu.Unlock()
 			failpoint.Hit(failpoint.InputQueued, "")
 			n, err := to.Write(p)
+			s.backlog.makeSpare()
 			failpoint.Hit(failpoint.InputWritten, "")
 			s.mu.Lock()
 			if in.pop(n); errors.Is(err, ErrSuspended) {

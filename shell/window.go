@@ -72,6 +72,21 @@ func (w *window) acknowledged(offset uint64, pressed func() bool, now time.Time)
 	return w.size != before
 }
 
+// answerRoom is how much output may be on its way, in bytes, beyond a window that
+// is full when a key is given to the program: what a Ctrl-C is answered with need
+// not wait until more of the flood before it is acknowledged.
+const answerRoom = 16 << 10
+
+// makeSpare gives the program answerRoom, until something is acknowledged.
+func (b *Backlog) makeSpare() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.narrow > 0 {
+		b.spare = answerRoom
+		b.changed.Broadcast()
+	}
+}
+
 // tookPressed says whether a writer has waited for room since it was last asked.
 func (b *Backlog) tookPressed() bool {
 	b.mu.Lock()

@@ -3,6 +3,7 @@ package shell
 import (
 	"bytes"
 	"context"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,4 +122,31 @@ func TestAWindowShrinksWhenDrawingTakesLonger(t *testing.T) {
 	if w.size != drawnWindow {
 		t.Errorf("%d bytes may be on their way, want %d", w.size, drawnWindow)
 	}
+}
+
+// What a key is answered with need not wait for the flood before it to be
+// acknowledged, and a flood does not grow by more than that, however many keys
+// are pressed.
+func TestAnAnswerHasRoomBehindAFlood(t *testing.T) {
+	onStage(t, onTerminal, func(g *stage) {
+		g.attach(0)
+		go func() { _, _ = io.Copy(io.Discard, g.program.in.r) }()
+		go func() { _, _ = g.program.out.w.Write(bytes.Repeat([]byte("y\n"), DefaultBacklog)) }()
+		synctest.Wait()
+		full := g.backlog.End()
+		for i := range 3 {
+			if _, err := g.Stdin(context.Background(), key, Stdin{Offset: uint64(i), Data: []byte{3}}); err != nil {
+				g.Fatal(err)
+			}
+			synctest.Wait()
+			if more := g.backlog.End() - full; more == 0 || more > answerRoom {
+				g.Errorf("%d bytes more after %d keys, want some, and at most %d", more, i+1, answerRoom)
+			}
+		}
+		g.ack(full / 2)
+		synctest.Wait()
+		if waits := g.backlog.End() - full/2; waits > drawnWindow {
+			g.Errorf("%d bytes wait after an acknowledgement, want at most %d", waits, drawnWindow)
+		}
+	})
 }
