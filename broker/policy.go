@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"shellagent/shell"
@@ -46,13 +47,12 @@ func (b *Broker) askAgain(ctx context.Context, p *sources.Policy, l *live) bool 
 	if err == nil && grant.Credential.UID != l.uid {
 		err = shell.Deny(shell.ReasonUser, nil)
 	}
-	if served := l.session.Grant().Files; err == nil && served != nil {
-		if grant.Files == nil || !grant.Files.Covers(*served) {
-			err = shell.Deny(shell.ReasonAction, errors.New("less may be done with files than the session was begun with"))
-		}
-		// What was granted when it began is what its process keeps to.
-		grant.Files = served
+	was := l.session.Grant()
+	if err == nil {
+		err = keeps(grant, was)
 	}
+	// What runs is what it began with, whatever would be started now.
+	grant.Path, grant.Argv, grant.Files = was.Path, was.Argv, was.Files
 	if err == nil {
 		l.session.Regrant(grant)
 		return true
@@ -65,6 +65,18 @@ func (b *Broker) askAgain(ctx context.Context, p *sources.Policy, l *live) bool 
 	l.session.Notify(shell.Notice{Code: "policy", Text: "this session is no longer allowed: the agent's configuration changed"})
 	l.session.HangUp("no longer allowed by policy")
 	return false
+}
+
+// keeps says whether a program that runs within what was granted keeps to what is
+// granted now.
+func keeps(now, was shell.Grant) error {
+	switch {
+	case now.Forced && (now.Path != was.Path || !slices.Equal(now.Argv, was.Argv)):
+		return shell.Deny(shell.ReasonCommand, errors.New("the source forces another command than the one that runs"))
+	case was.Files != nil && (now.Files == nil || !now.Files.Covers(*was.Files)):
+		return shell.Deny(shell.ReasonAction, errors.New("less may be done with files than the session was begun with"))
+	}
+	return nil
 }
 
 // Expire asks the policy in force again for every live session, so that what

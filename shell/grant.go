@@ -50,6 +50,8 @@ type Grant struct {
 	Argv       []string
 	Env        []string
 	Dir        string
+	// Forced says that this is the source's command, whatever was asked for.
+	Forced bool `json:",omitzero"`
 	// Files, unless nil, has the agent serve files in place of a Path.
 	Files *Files `json:",omitzero"`
 

@@ -155,7 +155,7 @@ func refuse(err error) *shell.Denied {
 
 // forced starts forceCommand and keeps what was asked for.
 func (d *decision) forced(open shell.OpenRequest) *shell.Denied {
-	d.original = commandText(open)
+	d.original, d.grant.Forced = commandText(open), true
 	if len("SHELLAGENT_ORIGINAL_COMMAND=")+len(d.original) >= shell.MaxArgument {
 		return refuse(fmt.Errorf("the command has more than %d bytes", shell.MaxArgument))
 	}

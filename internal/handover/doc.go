@@ -20,6 +20,6 @@ const Version uint32 = 4
 
 // Reads are the versions that can be read: 1 lacks the socket for metrics, the
 // penalties of addresses and the MACs of clients; 2 lacks recordings; 3 lacks
-// where drains are, what the audit trail is to be told, and a source's files,
-// banner, drain and quiet watchers, and what a backlog may widen to.
+// where drains are, what the audit trail is to be told, and a grant's files,
+// banner, forced command, drain and quiet watchers, and what a backlog may widen to.
 var Reads = []uint32{1, 2, 3, 4}
