@@ -52,6 +52,9 @@ func TestHolderIsKilled(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != 255 || !strings.Contains(stderr.String(), "held the shared connection is gone") {
 		t.Errorf("code %d, %q", code, stderr)
 	}
+	h.waitFor("its session to be detached", func() bool {
+		return strings.Contains(h.runClient(nil, "sessions", "myhost").stdout, "detached")
+	})
 	// Its socket is stale now.
 	if sockets, _ := filepath.Glob(filepath.Join(h.dir, ".cache", "shellagent-share", "*.sock")); len(sockets) != 1 {
 		t.Fatalf("sockets: %v", sockets)
