@@ -68,7 +68,7 @@ var mayImport = []wall{
 	{"internal/sandbox", nil, "it takes rights away and gives none"},
 	{"internal/thrift", nil, "it knows how much memory there is, not whose"},
 	{"internal/front", []string{"broker", "shell", "shell/shellhttp", "metrics/scrape", "internal/sandbox", "internal/thrift"}, "the process without privileges: HTTP on one side, calls on the other"},
-	{"internal/agent", []string{"account", "audit", "audit/drain", "audit/sink", "seal", "broker", "config", "jwtauth", "metrics", "record", "shell", "shell/process", "sources", "internal/cli", "internal/door", "internal/front", "internal/handover", "internal/listen", "internal/sftpd", "internal/terminal", "internal/thrift"}, "it puts the agent together"},
+	{"internal/agent", []string{"account", "audit", "audit/drain", "audit/sink", "seal", "broker", "config", "jwtauth", "metrics", "record", "shell", "shell/process", "sources", "internal/cli", "internal/door", "internal/front", "internal/handover", "internal/listen", "internal/sftpd", "internal/sshargs", "internal/terminal", "internal/thrift", "targets"}, "it puts the agent together"},
 	{"cmd/cli", []string{"internal/cli"}, "the client for laptops links no server code"},
 	{"cmd/agent", []string{"..."}, "the binary that is everything"},
 	{"examples/...", []string{"..."}, "examples are linked by no binary"},

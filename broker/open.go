@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -159,7 +158,7 @@ func (b *Broker) opened(s *shell.Session, call *shell.Call, began time.Time) {
 	b.logger(s).Info("session opened", "user", g.Credential.User, "argv", g.Argv, "remote", call.Remote, "label", g.Label, "took", took)
 	e := sessionFact(shell.EventOpened, s)
 	e.Remote, e.Duration = call.Remote.Addr(), took
-	e.Detail = &shell.Detail{Command: commandOf(s.Request()), Argv: g.Argv, Terminal: s.Request().Terminal != nil, Operation: g.Operation, Labels: g.Labels, Email: g.Email}
+	e.Detail = &shell.Detail{Command: s.Request().Asked(), Argv: g.Argv, Terminal: s.Request().Terminal != nil, Operation: g.Operation, Labels: g.Labels, Email: g.Email}
 	b.observe(e)
 }
 
@@ -170,14 +169,6 @@ func sessionFact(kind shell.EventKind, s *shell.Session) shell.Event {
 		Kind: kind, Session: s.ID(), Source: g.Source, Subject: g.Subject, Key: g.Key,
 		User: g.Credential.User, UID: g.Credential.UID,
 	}
-}
-
-// commandOf is what a client asked for: "" is the shell.
-func commandOf(o shell.OpenRequest) string {
-	if o.Command != "" {
-		return o.Command
-	}
-	return strings.Join(o.Argv, " ") + o.Subsystem
 }
 
 // sessionEvent passes on what a session tells of itself, and logs its ends.

@@ -48,6 +48,27 @@ func TestGatherHolds(t *testing.T) {
 	}
 }
 
+// sizes attaches a client: what the program says comes in frames of sizes.
+func (g *stage) sizes() (st *Stream, say func(n int), sizes *[]int) {
+	st, sizes = g.attach(0), new([]int)
+	go func() {
+		buf := make([]byte, 64<<10)
+		for {
+			f, err := st.Next(context.Background(), buf)
+			if err != nil {
+				return
+			}
+			if f.Type == FrameStdout {
+				*sizes = append(*sizes, len(f.Data))
+			}
+		}
+	}()
+	return st, func(n int) {
+		_, _ = g.program.out.w.Write(make([]byte, n))
+		synctest.Wait()
+	}, sizes
+}
+
 // Output of a terminal goes at once while there is little of it, and once a
 // millisecond while there is much. What has no terminal is never held.
 func TestTerminalOutputIsGathered(t *testing.T) {
@@ -58,24 +79,7 @@ func TestTerminalOutputIsGathered(t *testing.T) {
 				p.err = pipe{}
 			}
 		}, func(g *stage) {
-			st := g.attach(0)
-			var sizes []int
-			go func() {
-				buf := make([]byte, 64<<10)
-				for {
-					f, err := st.Next(context.Background(), buf)
-					if err != nil {
-						return
-					}
-					if f.Type == FrameStdout {
-						sizes = append(sizes, len(f.Data))
-					}
-				}
-			}()
-			say := func(n int) {
-				_, _ = g.program.out.w.Write(make([]byte, n))
-				synctest.Wait()
-			}
+			st, say, sizes := g.sizes()
 			for range 3 { // keys and their echo
 				say(1)
 			}
@@ -91,8 +95,8 @@ func TestTerminalOutputIsGathered(t *testing.T) {
 			if drawn {
 				later(gatherTime) // the last key came within the millisecond of what was much
 			}
-			if !slices.Equal(sizes, want) {
-				t.Errorf("drawn %v: frames of %v bytes, want %v", drawn, sizes, want)
+			if !slices.Equal(*sizes, want) {
+				t.Errorf("drawn %v: frames of %v bytes, want %v", drawn, *sizes, want)
 			}
 			st.Close()
 		})
@@ -106,24 +110,7 @@ func TestTheAnswerToInputIsNotGathered(t *testing.T) {
 		cfg.Request.Terminal = &Terminal{Term: "xterm", Winsize: Winsize{Cols: 80, Rows: 24}}
 		p.err = pipe{}
 	}, func(g *stage) {
-		st := g.attach(0)
-		var sizes []int
-		go func() {
-			buf := make([]byte, 64<<10)
-			for {
-				f, err := st.Next(context.Background(), buf)
-				if err != nil {
-					return
-				}
-				if f.Type == FrameStdout {
-					sizes = append(sizes, len(f.Data))
-				}
-			}
-		}()
-		say := func(n int) {
-			_, _ = g.program.out.w.Write(make([]byte, n))
-			synctest.Wait()
-		}
+		st, say, sizes := g.sizes()
 		later(time.Second)
 		g.typing(0, "k")
 		for range 3 {
@@ -135,8 +122,8 @@ func TestTheAnswerToInputIsNotGathered(t *testing.T) {
 		}
 		later(gatherTime)
 		want := []int{2 << 10, 2 << 10, 2 << 10, 2 << 10, 4 << 10}
-		if !slices.Equal(sizes, want) {
-			t.Errorf("frames of %v bytes, want %v", sizes, want)
+		if !slices.Equal(*sizes, want) {
+			t.Errorf("frames of %v bytes, want %v", *sizes, want)
 		}
 		st.Close()
 	})

@@ -1,5 +1,7 @@
 package shell
 
+import "strings"
+
 // Winsize is the size of a terminal: TIOCSWINSZ's struct winsize. Pixels may
 // be zero when the terminal does not tell them.
 type Winsize struct {
@@ -33,6 +35,14 @@ type OpenRequest struct {
 	NoInput bool `json:"noInput,omitempty"`
 	// Env are variables the client offers; the source's acceptEnv decides.
 	Env map[string]string `json:"env,omitempty"`
+}
+
+// Asked is what the session was opened for, as people read it: "" is the shell.
+func (o OpenRequest) Asked() string {
+	if o.Command != "" {
+		return o.Command
+	}
+	return strings.Join(o.Argv, " ") + o.Subsystem
 }
 
 // Bounds of an open, checked before policy is asked.

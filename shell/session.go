@@ -2,7 +2,6 @@ package shell
 
 import (
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -296,13 +295,10 @@ func (s *Session) Summary() SessionSummary {
 	age := time.Since(s.started)
 	sum := SessionSummary{
 		ID: s.cfg.ID, Source: s.grant.Source, Subject: s.grant.Subject, Key: s.grant.Key,
-		User: s.grant.Credential.User, Command: s.cfg.Request.Command,
+		User: s.grant.Credential.User, Command: s.cfg.Request.Asked(),
 		Started:  s.cfg.Now().Add(-age).UnixMilli(),
 		Attached: s.stream != nil, Terminal: s.terminal(), Ended: s.ended,
 		Output: s.outputBytes(), Input: s.input.next,
-	}
-	if sum.Command == "" {
-		sum.Command = strings.Join(s.cfg.Request.Argv, " ") + s.cfg.Request.Subsystem
 	}
 	if s.remote.IsValid() {
 		sum.Remote = s.remote.String()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -154,8 +153,7 @@ func (r *reloading) tell(cmd *cobra.Command, out reloaded) {
 		note(cmd, "%s ended: not allowed any more", count(out.Ended, "session"))
 	}
 	if out.Trial != 0 {
-		host, _ := os.Hostname()
-		note(cmd, "on trial for %s; to keep it, from elsewhere: agent confirm SOURCE %s", r.confirm, host)
+		note(cmd, "on trial for %s; to keep it, from elsewhere: agent confirm SOURCE %s", r.confirm, hostName())
 	}
 }
 

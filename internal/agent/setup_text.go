@@ -8,6 +8,9 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"shellagent/internal/sshargs"
+	"shellagent/targets"
 )
 
 // newSource is a source as setup writes it.
@@ -83,7 +86,7 @@ func (s newSource) text(b *strings.Builder) {
 // startCommand is what to type to have the agent run.
 func startCommand(config string) string {
 	if config != defaultConfig {
-		return "agent listen -c " + shellWord(config)
+		return "agent listen -c " + sshargs.ShellWord(config)
 	}
 	for _, dir := range []string{"/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"} {
 		if exists(dir+"/shellagent.service") && exists("/run/systemd/system") {
@@ -100,13 +103,11 @@ func connectCommand(l *loaded, source, fingerprint string) string {
 	switch {
 	case l.Listen.PathPrefix != "":
 		host = "https://" + net.JoinHostPort(host, port) + l.Listen.PathPrefix
-	case port != strconv.Itoa(defaultPort):
+	case port != strconv.Itoa(targets.DefaultPort):
 		words = append(words, "-p", port)
 	}
-	return strings.Join(append(words, source, shellWord(host)), " ")
+	return strings.Join(append(words, source, sshargs.ShellWord(host)), " ")
 }
-
-const defaultPort = 4000
 
 // reachedAt is where a client finds the agent, as far as this host knows: behind
 // a proxy or a NAT it is somewhere else.
@@ -119,12 +120,4 @@ func reachedAt(l *loaded) (host, port string) {
 		host = hostName()
 	}
 	return host, port
-}
-
-// shellWord quotes a word for a shell, if it needs that.
-func shellWord(word string) string {
-	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._:-%@+") == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"shellagent/internal/sshargs"
 	"shellagent/jwtauth"
 	"shellagent/shell"
 )
@@ -167,7 +168,7 @@ func (c *contact) curlTrust(ctx context.Context) ([]string, error) {
 		return []string{"--insecure", "--pinnedpubkey", "sha256//" + base64.StdEncoding.EncodeToString(sum[:])}, nil
 	}
 	if c.target.CAPath != "" {
-		return []string{"--cacert", quote(c.target.CAPath)}, nil
+		return []string{"--cacert", sshargs.ShellWord(c.target.CAPath)}, nil
 	}
 	return nil, nil
 }
@@ -185,7 +186,7 @@ func (c *contact) curl(q *request, trust []string) string {
 		{"--body", q.body}, {"--nonce", q.nonce},
 	} {
 		if flag[1] != "" {
-			show = append(show, flag[0], quote(flag[1]))
+			show = append(show, flag[0], sshargs.ShellWord(flag[1]))
 		}
 	}
 	if c.reach.port != 0 {
@@ -195,22 +196,13 @@ func (c *contact) curl(q *request, trust []string) string {
 		show = append(show, "--method", q.method)
 	}
 	if q.path != "/v1/sessions" {
-		show = append(show, "--path", quote(q.path))
+		show = append(show, "--path", sshargs.ShellWord(q.path))
 	}
-	words = append(words, "-H", `"Authorization: Bearer $(`+strings.Join(append(show, quote(c.target.Name)), " ")+`)"`)
+	words = append(words, "-H", `"Authorization: Bearer $(`+strings.Join(append(show, sshargs.ShellWord(c.target.Name)), " ")+`)"`)
 	if q.body != "" {
-		words = append(words, "--data-binary", quote("@"+q.body))
+		words = append(words, "--data-binary", sshargs.ShellWord("@"+q.body))
 	}
-	return strings.Join(append(words, quote(c.target.BaseURL.String()+q.path)), " ")
-}
-
-// quote makes one word of a POSIX shell's line.
-func quote(word string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@,=+"
-	if word != "" && strings.Trim(word, plain) == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return strings.Join(append(words, sshargs.ShellWord(c.target.BaseURL.String()+q.path)), " ")
 }
 
 func looksLikeToken(s string) bool { return strings.HasPrefix(s, "eyJ") && strings.Count(s, ".") == 2 }

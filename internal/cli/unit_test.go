@@ -34,19 +34,6 @@ func TestClean(t *testing.T) {
 	}
 }
 
-func TestQuote(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain-1.2/x@y:3": "plain-1.2/x@y:3",
-		"":                "''",
-		"a b":             "'a b'",
-		"it's $HOME":      `'it'\''s $HOME'`,
-	} {
-		if got := quote(in); got != want {
-			t.Errorf("quote(%q) = %s, want %s", in, got, want)
-		}
-	}
-}
-
 func TestCleanTerm(t *testing.T) {
 	for in, want := range map[string]string{
 		"xterm-256color": "xterm-256color", "": "dumb", "x\ny": "dumb", strings.Repeat("x", 65): "dumb",

@@ -75,14 +75,15 @@ func quoteWord(word string) string {
 func (c *Command) String() string {
 	words := []string{"ssh"}
 	for _, arg := range c.Argv() {
-		words = append(words, shellWord(arg))
+		words = append(words, ShellWord(arg))
 	}
 	return strings.Join(words, " ")
 }
 
 const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_"
 
-func shellWord(s string) string {
+// ShellWord makes one word of a POSIX shell's line, quoted if it needs that.
+func ShellWord(s string) string {
 	if s != "" && strings.Trim(s, plain) == "" {
 		return s
 	}

@@ -2,9 +2,7 @@ package shellhttp
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"shellagent/jwtauth"
@@ -68,13 +66,7 @@ func readNext(a *answered) (uint64, error) {
 	if a.StatusCode/100 != 2 {
 		return 0, parseProblem(a.StatusCode, a.Header, a.text)
 	}
-	var answer struct {
-		Next *uint64 `json:"next"`
-	}
-	if err := json.Unmarshal(a.text, &answer); err != nil || answer.Next == nil {
-		return 0, fmt.Errorf("the agent's answer to input has no offset: %.60q", a.text)
-	}
-	return *answer.Next, nil
+	return nextOf(a.text)
 }
 
 // settle notes what p came to: the next offset, or why there is none.

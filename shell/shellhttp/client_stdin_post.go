@@ -59,13 +59,22 @@ func (q *stdinSender) post(p *inputPost) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	next, err := nextOf(text)
+	if err != nil {
+		return 0, err
+	}
+	s.control.answered(ack)
+	return next, nil
+}
+
+// nextOf is the offset in an answer to input.
+func nextOf(text []byte) (uint64, error) {
 	var answer struct {
 		Next *uint64 `json:"next"`
 	}
 	if err := json.Unmarshal(text, &answer); err != nil || answer.Next == nil {
 		return 0, fmt.Errorf("the agent's answer to input has no offset: %.60q", text)
 	}
-	s.control.answered(ack)
 	return *answer.Next, nil
 }
 
