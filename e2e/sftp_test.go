@@ -315,3 +315,55 @@ ls | wc -l
 		t.Errorf("%v: %q, want %q; %s", err, out, want, said)
 	}
 }
+
+// The same programs, for which a link named ssh is ssh.
+func TestSFTPThroughTheLinkNamedSSH(t *testing.T) {
+	need(t, "sftp", "scp")
+	dir := served(t)
+	h := startHost(t, policed(map[string]object{"commands": {"commands": []string{"true"}}}))
+	link, config := filepath.Join(h.dir, "ssh"), filepath.Join(h.dir, "config", "shellagent")
+	if err := os.Symlink(agentBin, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(config, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(h.client, filepath.Join(config, "config.json")); err != nil {
+		t.Fatal(err)
+	}
+	call := func(stdin string, line ...string) result {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, line[0], line[1:]...)
+		var stdout, stderr bytes.Buffer
+		cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = strings.NewReader(stdin), &stdout, &stderr, h.env()
+		return h.finish(cmd.Run(), cmd, &stdout, &stderr)
+	}
+	if got := call("", link, "-oStrictHostKeyChecking=accept-new", "myhost", "true"); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	in := dir + "/in"
+	for _, line := range [][]string{
+		{"sftp", "-S", link, "-b", "-", "debug@myhost"},
+		{"scp", "-S", link, h.key + ".pub", "debug@myhost:" + in + "/b"},
+		{"scp", "-S", link, "myhost:" + in + "/b", h.dir + "/c"},
+	} {
+		if got := call("put "+h.key+".pub "+in+"/a\n", line...); got.code != 0 {
+			t.Errorf("%q: %+v", line, got)
+		}
+	}
+	for _, name := range []string{in + "/a", in + "/b", h.dir + "/c"} {
+		if got, err := os.ReadFile(name); err != nil || strings.TrimSpace(string(got)) != h.publicKey(h.key) {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	for want, line := range map[string][]string{
+		"there is one subsystem, sftp": {link, "-s", "myhost", "netconf"},
+		"the source does not allow sftp":           {link, "commands@myhost", "-s", "sftp"},
+	} {
+		if got := call("", line...); got.code != 255 || got.stdout != "" || !strings.Contains(got.stderr, want) {
+			t.Errorf("%q: %+v", line, got)
+		}
+	}
+}
