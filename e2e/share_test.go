@@ -141,8 +141,8 @@ func TestSharedShellOnATerminal(t *testing.T) {
 	s.see("^C\nremote$")
 	s.line("echo status=$?")
 	s.see("status=130")
-	s.line("clear; echo sleep''ing; sleep 1001")
-	s.see("sleeping\n")
+	s.line("clear; echo doz''ing; sleep 1001") // another word than what the screen shows
+	s.see("dozing\n")
 	s.keys("C-z")
 	s.see("Stopped")
 	s.line("kill %1; wait; clear; echo go''ne")

@@ -259,6 +259,9 @@ func (l *lane) drain(d time.Duration) {
 func (l *lane) carry(ctx context.Context) {
 	for {
 		f, err := l.session.Next(ctx)
+		if ctx.Err() != nil {
+			return // which stop tells
+		}
 		if err != nil {
 			_ = l.sendJSON(kindFailed, l.holder.cfg.Explain(err, l.session))
 			return

@@ -268,7 +268,7 @@ func TestHolderThatEndsHangsUp(t *testing.T) {
 	s.cancel()
 	_, err := r.Next(t.Context())
 	var f *Failure
-	if !errors.As(err, &f) || f.Code != 255 {
+	if !errors.As(err, &f) || f.Code != 255 || !strings.Contains(f.Lines[0], "was ended") {
 		t.Errorf("%v", err)
 	}
 	s.await()
