@@ -23,6 +23,7 @@ func TestPackageOnASystem(t *testing.T) {
 	m.step("install", p.install)
 	m.step("it lets nobody in", p.letsNobodyIn)
 	m.step("a key and a source", p.configure)
+	m.step("recordings and the audit trail", p.records)
 	m.step("limits", p.limits)
 	m.step("fork bomb", p.forkBomb)
 	m.step("journal", p.journal)
@@ -108,6 +109,27 @@ func (p packaged) configure() {
 	p.until("a session of another user", p.client("debug 127.0.0.1 -- true"))
 	p.expect("the session", p.sh(p.client(`debug 127.0.0.1 --command 'id -un; id -Gn; pwd; exit 7' || echo $?`)), "operator\n"+p.sh(`id -Gn operator`)+"\n/home/operator\n7")
 	p.expect("the other client", p.sh(`runuser -u alice -- agent exec -i /home/alice/key debug@127.0.0.1 -- id -un`), "operator")
+}
+
+// records has a session recorded, and looks at it and at the trail with what the
+// package brings, as root and as the session's user.
+func (p packaged) records() {
+	p.sh(`cat >/etc/shellagent/sources.d/recorded.json <<-'END'
+			{"sources": {"recorded": {"exec": {"user": "operator", "group": "operator"}, "record": true}}}
+		END
+		systemctl reload shellagent`)
+	p.until("a recorded session", p.client("recorded 127.0.0.1 -- echo on the record"))
+	const first = `f=$(ls /var/lib/shellagent/recordings/*/*/*/*.cast.zst | head -1); `
+	p.until("a complete recording", first+`agent verify "$f"`)
+	p.expect("the recording", p.sh(first+`agent export "$f" | grep '"o"' | grep -c 'on the record'`), "1")
+	p.expect("its replay", p.sh(first+`agent replay "$f" </dev/null | tr -d '\r'`), "on the record")
+	p.until("the trail of it", `agent log --source recorded --event recording.complete | grep -q recorded`)
+	p.sh(`agent verify /var/lib/shellagent/audit`)
+	if got := p.try(first + `runuser -u operator -- agent export "$f"`); got.code == 0 || !strings.Contains(got.stderr, "permission denied") {
+		p.t.Errorf("the session's user reads the recording: %+v", got)
+	}
+	p.expect("manual pages", p.sh(`man -w agent-replay agent-export agent-verify agent-log | wc -l`), "4")
+	p.sh(`ls /usr/share/doc/shellagent/audit.md.gz && rm /etc/shellagent/sources.d/recorded.json && systemctl reload shellagent`)
 }
 
 // allowed is what the unit's limits come to on this machine: without

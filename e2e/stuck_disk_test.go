@@ -253,3 +253,43 @@ func TestStuckTrail(t *testing.T) {
 		t.Errorf("verify: %+v", got)
 	}
 }
+
+// TestUpgradeOnAStuckDisk tries to replace an agent that waits for a disk: it goes
+// on as it is, and is replaced when the disk answers.
+func TestUpgradeOnAStuckDisk(t *testing.T) {
+	dir := ""
+	edit := func(h *host, c object) {
+		if dir = ownDisk(t, h); dir != "" {
+			recorded(object{"dir": dir})(h, c)
+		}
+	}
+	h := newHost(t, edit)
+	if dir == "" {
+		return
+	}
+	if err := os.Chmod(h.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.install(nil)
+	h.startWith(exec.Command(h.program(), "listen", "-c", h.config))
+	flag := filepath.Join(h.dir, "go")
+	held := onceThere(t, h, "debug", flag, numbers, floodLines)
+	h.run0("fsfreeze", "-f", dir)
+	if err := os.WriteFile(flag, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	held.stalled(h)
+	h.install(nil)
+	h.reload(goesOn)
+	h.run0("fsfreeze", "-u", dir)
+	h.reload(tookOver)
+	held.whole(t, "the session that waited")
+	h.waitFor("a complete recording", func() bool {
+		files := recordings(t, dir)
+		return len(files) == 1 && h.look("verify", "--state-dir", filepath.Join(h.dir, "state"), files[0]).code == 0
+	})
+	cast := h.export(recordings(t, dir)[0])
+	if shown := strings.Join(castEvents(t, cast, "o"), ""); strings.Count(shown, "\n") != floodLines+1 {
+		t.Errorf("the recording has %d lines", strings.Count(shown, "\n"))
+	}
+}

@@ -106,7 +106,7 @@ agent() {
 	install -D -m 0644 "$packaging/needrestart.conf" "$root/etc/needrestart/conf.d/shellagent.conf"
 	install -D -m 0644 -t "$root/usr/share/doc/shellagent/examples" "$packaging/systemd/confined.conf"
 	cp -r "$here/examples/fail2ban" "$root/usr/share/doc/shellagent/examples/"
-	install -D -m 0644 -t "$root/usr/share/doc/shellagent" "$here/README.md" "$here/SECURITY.md" "$here/PROTOCOL.md"
+	install -D -m 0644 -t "$root/usr/share/doc/shellagent" "$here/README.md" "$here/SECURITY.md" "$here/PROTOCOL.md" "$here/docs/audit.md"
 	gzip -9n "$root/usr/share/doc/shellagent"/*.md
 }
 
