@@ -359,8 +359,8 @@ func TestSFTPThroughTheLinkNamedSSH(t *testing.T) {
 		}
 	}
 	for want, line := range map[string][]string{
-		"there is one subsystem, sftp": {link, "-s", "myhost", "netconf"},
-		"the source does not allow sftp":           {link, "commands@myhost", "-s", "sftp"},
+		"there is one subsystem, sftp":   {link, "-s", "myhost", "netconf"},
+		"the source does not allow sftp": {link, "commands@myhost", "-s", "sftp"},
 	} {
 		if got := call("", line...); got.code != 255 || got.stdout != "" || !strings.Contains(got.stderr, want) {
 			t.Errorf("%q: %+v", line, got)
