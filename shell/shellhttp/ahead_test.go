@@ -67,6 +67,20 @@ func TestSlowReaderIsNotCut(t *testing.T) {
 	}
 }
 
+// However long a client takes to judge the first frame, suspended in the middle
+// of it for one, nothing is read ahead before it knows at which offset to go on.
+func TestNothingIsReadAheadOfTheFirstFrame(t *testing.T) {
+	b := newTestBroker(t, map[string]script{"say": sayScript("hello", "", 0)})
+	server := serve(t, b)
+	for range 100 {
+		c := server.client(t)
+		c.times.patience = time.Microsecond
+		if o := readAll(t, open(t, c, "say", shell.OpenRequest{})); string(o.out) != "hello" {
+			t.Fatalf("got %q", o.out)
+		}
+	}
+}
+
 func TestReadingAheadTellsOfACut(t *testing.T) {
 	b := newTestBroker(t, map[string]script{"cat": catScript})
 	server := serve(t, b)

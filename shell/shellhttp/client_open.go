@@ -158,7 +158,7 @@ func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*
 		st.close(nil)
 		return nil, err
 	}
-	f, err := st.first()
+	f, err := st.next()
 	if err == nil {
 		st.info, err = key.checkSession(c.hostKeys(), a.token, f)
 	}
@@ -175,6 +175,6 @@ func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*
 		st.close(nil)
 		return nil, err
 	}
-	st.end = f.End
+	st.begin(f.End)
 	return st, nil
 }

@@ -106,11 +106,11 @@ func (s *stream) look() {
 	s.tick.Reset(next)
 }
 
-// first returns the stream's first frame.
-func (s *stream) first() (shell.Frame, error) {
-	f, err := s.next()
+// begin says that the first frame is what it should be, and at which offset the
+// next one follows. Nothing is read ahead before.
+func (s *stream) begin(end uint64) {
+	s.end = end
 	s.rest()
-	return f, err
 }
 
 // rest notes that nobody reads now.
