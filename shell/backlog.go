@@ -104,7 +104,7 @@ func (b *Backlog) Reserve(t FrameType) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.sealed && !b.closed && (b.frozen || b.lent != nil || b.room() < b.step) {
-		if b.room() < b.step {
+		if b.room() < b.step && !b.frozen {
 			b.pressed = true
 			b.waitForRoom()
 		} else {
