@@ -53,7 +53,7 @@ ansible_python_interpreter=/usr/bin/python3
     - ansible.builtin.command: {cmd: "touch {{ dir }}/became", creates: "{{ dir }}/became"}
 `)
 	plain := append(u.env, "ANSIBLE_HOME="+u.dir, "ANSIBLE_NOCOLOR=1", "ANSIBLE_INVENTORY="+inventory, "ANSIBLE_LOCALHOST_WARNING=0",
-		"ANSIBLE_PIPELINING=0", "ANSIBLE_REMOTE_TMP="+remote+"/tmp", "ANSIBLE_SCP_EXTRA_ARGS=-O -S "+u.ssh)
+		"ANSIBLE_PIPELINING=0", "ANSIBLE_REMOTE_TMP="+remote+"/tmp", "ANSIBLE_SCP_EXTRA_ARGS=-O -S "+u.ssh, "ANSIBLE_SFTP_EXTRA_ARGS=-S "+u.ssh)
 	for _, c := range []struct{ name, variable string }{
 		{"pipelining", "ANSIBLE_PIPELINING=1"},
 		{"piped", "ANSIBLE_SSH_TRANSFER_METHOD=piped"},
