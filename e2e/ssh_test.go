@@ -90,7 +90,7 @@ func (u *sshUser) must(line ...string) string {
 // remoteDir is a directory of the source's user.
 func (u *sshUser) remoteDir() string {
 	u.t.Helper()
-	dir := strings.TrimSpace(u.must(u.ssh, "myhost", "mktemp -d /tmp/shellagent-remote-XXXXXX"))
+	dir := strings.TrimSpace(u.must(u.ssh, "myhost", "mktemp -d"))
 	u.t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }

@@ -24,19 +24,26 @@ const (
 	askTime = 5 * time.Second
 )
 
-// Session is a program as a holder has it. Next is for one goroutine, the rest
-// is safe for concurrent use; shellhttp's Lasting is one.
+// Session is a running program as a client has it. Next is for one goroutine, the
+// rest is safe for concurrent use; shellhttp's Lasting is one, and [Remote].
 type Session interface {
 	Info() shell.SessionInfo
+	// Next's data is valid until the next call.
 	Next(context.Context) (shell.Frame, error)
 	Write([]byte) (int, error)
 	CloseWrite() error
 	Resize(shell.Winsize)
+	// Redraw has a program that fills the terminal draw it anew.
 	Redraw(shell.Winsize)
 	Ack(end uint64)
+	// Suspend says that this program stops, until Continue; false means that the
+	// agent does not know. It returns within a second or so.
 	Suspend() bool
 	Continue()
+	// Detach leaves the program running. It returns within seconds.
 	Detach() error
+	// Close hangs up a program that runs, else lets go of its exit. It returns
+	// within seconds, also when the connection is dead.
 	Close() error
 }
 
