@@ -109,8 +109,8 @@ func TestShellOnATerminal(t *testing.T) {
 	s.line("echo status=$?")
 	s.see("status=130")
 
-	s.line("clear; echo sleep''ing; sleep 1001")
-	s.see("sleeping\n")
+	s.line("clear; echo nap''ping; sleep 1001") // no word that the screen still shows
+	s.see("napping\n")
 	s.keys("C-z")
 	s.see("Stopped")
 	s.line("kill %1; wait; clear; echo go''ne")
