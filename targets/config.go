@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -54,6 +55,9 @@ type Config struct {
 	SigningKeyPath  string           `json:"signingKeyPath"`
 	SigningCommands []SigningCommand `json:"signingCommands"`
 	Targets         map[string]Entry `json:"targets"`
+	// Groups are targets, hosts and other groups ("@NAME") under one name, for
+	// [Config.Expand].
+	Groups map[string][]string `json:"groups"`
 	// Share is for how long a connection stays that has no session any more, for
 	// those to come. Without it each call makes its own.
 	Share *time.Duration `json:"share"`
@@ -63,6 +67,8 @@ type Config struct {
 	StateDir       jsontext.Value `json:"stateDir"`
 	Metrics        jsontext.Value `json:"metrics"`
 	Log            jsontext.Value `json:"log"`
+	Audit          jsontext.Value `json:"audit"`
+	ReloadOnChange jsontext.Value `json:"reloadOnChange"`
 	Exec           jsontext.Value `json:"exec"`
 	Sources        jsontext.Value `json:"sources"`
 	VerifyKeys     jsontext.Value `json:"verifyKeys"`
@@ -115,13 +121,13 @@ func (p Paths) KnownHosts() string {
 }
 
 // Load reads file alone, which must exist, or without one the user's file over
-// the system's, each of which may be missing. A target of the user's replaces
-// the system's of that name whole, and so does the user's choice of key.
+// the system's, each of which may be missing. A target or a group of the user's
+// replaces the system's of that name whole, and so does the user's choice of key.
 func Load(paths Paths, file string) (*Config, error) {
 	if file != "" {
 		return read(file)
 	}
-	c := &Config{Targets: map[string]Entry{}}
+	c := &Config{Targets: map[string]Entry{}, Groups: map[string][]string{}}
 	for _, path := range []string{paths.System, paths.User} {
 		if path == "" {
 			continue
@@ -142,6 +148,7 @@ func (c *Config) merge(over *Config) {
 	for name, entry := range over.Targets {
 		c.Targets[name] = entry
 	}
+	maps.Copy(c.Groups, over.Groups)
 	if over.SigningKeyPath != "" || len(over.SigningCommands) > 0 {
 		c.SigningKeyPath, c.SigningCommands = over.SigningKeyPath, over.SigningCommands
 	}
@@ -211,7 +218,7 @@ func (c *Config) check(f *config.File) error {
 			mistakes = append(mistakes, f.Errorf(at+err.member, "%v", err.err))
 		}
 	}
-	return errors.Join(mistakes...)
+	return errors.Join(append(mistakes, c.checkGroups(f)...)...)
 }
 
 // mistake is a wrong member of an entry.

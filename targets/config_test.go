@@ -77,7 +77,8 @@ func TestLoadAcceptsASingleFileOfBothParts(t *testing.T) {
 },
 "verifyKeys": ["x"], "verifyKeysDir": "k", "verifyCommands": [], "jwtRule": "true", "revokedKeys": [],
 "exec": {}, "listen": {}, "stateDir": "/x", "metrics": {}, "log": {},
-"targets": {"myhost": {"source": "debug"}},
+"audit": {}, "reloadOnChange": false, "share": "1m",
+"targets": {"myhost": {"source": "debug"}}, "groups": {"all-of-it": ["myhost"]},
 }`)
 	c, err := Load(Paths{}, path)
 	if err != nil {

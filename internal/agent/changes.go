@@ -55,7 +55,7 @@ func differingFields(prefix string, a, b reflect.Value) []string {
 }
 
 // clientsPart are the settings that a file may hold for the client.
-var clientsPart = map[string]bool{"signingKeyPath": true, "signingCommands": true, "targets": true}
+var clientsPart = map[string]bool{"signingKeyPath": true, "share": true, "signingCommands": true, "targets": true, "groups": true}
 
 // hasNames says whether a struct is written as an object of named settings.
 func hasNames(t reflect.Type) bool {

@@ -39,6 +39,7 @@ type settings struct {
 	Share           jsontext.Value `json:"share"`
 	SigningCommands jsontext.Value `json:"signingCommands"`
 	Targets         jsontext.Value `json:"targets"`
+	Groups          jsontext.Value `json:"groups"`
 }
 
 // listenSettings say where and how the agent is reached. They take effect at
