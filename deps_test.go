@@ -52,6 +52,8 @@ var mayImport = []wall{
 	{"internal/alarm", nil, "it wakes somebody at a moment, whatever for"},
 	{"internal/proxycommand", nil, "it runs the program that reaches a server, and knows nothing of what is said to it"},
 	{"internal/sshargs", nil, "it reads a command line of ssh(1), and does nothing of what that asks for"},
+	{"internal/socks", nil, "it reads what a client of a proxy asks for, and opens nothing"},
+	{"internal/sshagent", nil, "it judges what reaches an ssh-agent, and knows no connection of ours"},
 	{"internal/terminal", []string{"shell"}, "the person's terminal, for the client"},
 	{"internal/share", []string{"shell"}, "it carries sessions between processes of one user, and knows no network"},
 	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/proxycommand", "internal/share", "internal/sshargs", "internal/terminal"}, "commands of both binaries: the client's side only"},
