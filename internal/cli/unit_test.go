@@ -67,6 +67,7 @@ func (p *played) CloseWrite() error           { p.ended = true; return nil }
 func (p *played) Resize(shell.Winsize)        {}
 func (p *played) Ack(end uint64)              { p.acks = append(p.acks, end) }
 func (p *played) Redraw(shell.Winsize)        {}
+func (p *played) Signal(string) error         { return nil }
 func (p *played) Detach() error               { return nil }
 func (p *played) Suspend() bool               { return true }
 func (p *played) Continue()                   {}

@@ -35,6 +35,8 @@ type Session interface {
 	Resize(shell.Winsize)
 	// Redraw has a program that fills the terminal draw it anew.
 	Redraw(shell.Winsize)
+	// Signal sends the program one of [shell.SignalRequest]'s, by name.
+	Signal(name string) error
 	Ack(end uint64)
 	// Suspend says that this program stops, until Continue; false means that the
 	// agent does not know. It returns within a second or so.

@@ -152,6 +152,11 @@ func (l *lane) hear(k kind, data []byte) error {
 		} else {
 			l.session.Redraw(size)
 		}
+	case kindSignal:
+		if len(data) > maxSignal {
+			return errMessage
+		}
+		_ = l.session.Signal(string(data)) // one that is not taken has no effect, as one that is ignored
 	case kindSuspend:
 		return l.send(kindDone, flag(l.session.Suspend()))
 	case kindContinue:
@@ -168,6 +173,9 @@ func (l *lane) hear(k kind, data []byte) error {
 	}
 	return nil
 }
+
+// maxSignal bounds the name of a signal, in bytes.
+const maxSignal = 16
 
 // drainTime is how long input that has come is given to the session before it
 // is left.

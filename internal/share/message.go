@@ -15,7 +15,7 @@ import (
 // greeting begins what either side sends. Its number is that of the protocol,
 // which has no negotiation: a holder lives for minutes, and whoever does not
 // understand it makes its own connection.
-const greeting = "agent/1\n"
+const greeting = "agent/2\n"
 
 // kind says what a message is.
 type kind byte
@@ -28,6 +28,7 @@ const (
 	kindResize     kind = 'r' // a window's size in JSON
 	kindRedraw     kind = 'R' // the same, to be drawn anew in it
 	kindAck        kind = 'a' // output up to this offset (8 bytes) has left the guest
+	kindSignal     kind = 'k' // the name of a signal for the program
 	kindSuspend    kind = 's' // the guest stops; answered by kindDone
 	kindContinue   kind = 'c' // it goes on
 	kindDetach     kind = 'd' // leave the session running; answered by kindDone

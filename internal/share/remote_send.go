@@ -64,6 +64,10 @@ func (r *Remote) Resize(w shell.Winsize) { r.sendSize(kindResize, w) }
 // Redraw makes a program that fills the terminal draw it anew, in size w.
 func (r *Remote) Redraw(w shell.Winsize) { r.sendSize(kindRedraw, w) }
 
+// Signal asks for a signal, by name ("INT"; see [shell.SignalRequest]). It says
+// nothing of whether the program was given all input before.
+func (r *Remote) Signal(name string) error { return r.send(kindSignal, []byte(name)) }
+
 func (r *Remote) sendSize(k kind, w shell.Winsize) {
 	if text, err := json.Marshal(w); err == nil {
 		_ = r.send(k, text) // that the holder is gone is told by its output

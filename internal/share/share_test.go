@@ -30,6 +30,7 @@ type echo struct {
 	end      uint64
 	acked    uint64
 	sizes    []shell.Winsize
+	signals  []string
 	closed   bool
 	detached bool
 }
@@ -81,6 +82,7 @@ func (e *echo) note(f func()) {
 func (e *echo) Resize(w shell.Winsize) { e.note(func() { e.sizes = append(e.sizes, w) }) }
 func (e *echo) Redraw(w shell.Winsize) { e.Resize(w) }
 func (e *echo) Ack(end uint64)         { e.note(func() { e.acked = end }) }
+func (e *echo) Signal(n string) error  { e.note(func() { e.signals = append(e.signals, n) }); return nil }
 func (e *echo) Suspend() bool          { return true }
 func (e *echo) Continue()              {}
 func (e *echo) Detach() error          { e.note(func() { e.detached = true }); return nil }
@@ -240,6 +242,9 @@ func TestHolderHearsTheGuest(t *testing.T) {
 	r, e := s.mustOpen()
 	size := shell.Winsize{Cols: 90, Rows: 20}
 	r.Resize(size)
+	if err := r.Signal("INT"); err != nil {
+		t.Error(err)
+	}
 	if !r.Suspend() {
 		t.Error("the suspension was not told")
 	}
@@ -247,7 +252,7 @@ func TestHolderHearsTheGuest(t *testing.T) {
 	if err := r.Detach(); err != nil {
 		t.Error(err)
 	}
-	if !e.is(func() bool { return e.detached && !e.closed && len(e.sizes) == 1 && e.sizes[0] == size }) {
+	if !e.is(func() bool { return e.detached && !e.closed && len(e.sizes) == 1 && e.sizes[0] == size && slices.Equal(e.signals, []string{"INT"}) }) {
 		t.Errorf("%+v", e)
 	}
 }
