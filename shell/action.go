@@ -13,6 +13,9 @@ const (
 // Action returns what the request asks for. It depends on what is asked for and
 // on nothing that policy does with it: a forced command is no other action.
 func (r *OpenRequest) Action() Action {
+	if r.Subsystem == SubsystemCopy {
+		return ActionSFTP
+	}
 	if r.Subsystem != "" {
 		return Action(r.Subsystem)
 	}

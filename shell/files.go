@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Files is what a session of SFTP may do with files, besides what its user may.
+// Files is what a session of SFTP, or of a copy, may do with files, besides what its user may.
 // Nobody changes it.
 type Files struct {
 	ReadOnly bool

@@ -17,8 +17,12 @@ type Terminal struct {
 	Winsize
 }
 
-// SubsystemSFTP is the one [OpenRequest.Subsystem] that there is.
-const SubsystemSFTP = string(ActionSFTP)
+// Values of [OpenRequest.Subsystem]. Both are files, and [ActionSFTP]: what a
+// source allows of the one it allows of the other.
+const (
+	SubsystemSFTP = string(ActionSFTP)
+	SubsystemCopy = "copy"
+)
 
 // OpenRequest is the JSON body of an open. At most one of Argv, Command and
 // Subsystem is set; with none, the source's shell runs as the session.
@@ -27,7 +31,8 @@ type OpenRequest struct {
 	Argv []string `json:"argv,omitempty"`
 	// Command runs `SHELL -c Command`.
 	Command string `json:"command,omitempty"`
-	// Subsystem is "sftp", which the agent has built in (SFTP, version 3), or "".
+	// Subsystem is what the agent has built in and serves in place of a program:
+	// "sftp" (SFTP, version 3), "copy" (that of agent cp), or "".
 	Subsystem string `json:"subsystem,omitempty"`
 	// Terminal is nil for a program on pipes.
 	Terminal *Terminal `json:"terminal,omitempty"`

@@ -56,7 +56,7 @@ func (b *builder) files(s *source, a FileAccess, at func(...string) string) {
 	}
 }
 
-// serveFiles grants SFTP. It passes the shell by as a program that is run
+// serveFiles grants a subsystem of files. It passes the shell by as a program that is run
 // directly does, unless the source names it.
 func (d *decision) serveFiles() *shell.Denied {
 	if !d.source.servesFiles && !d.request.Again {
@@ -68,7 +68,7 @@ func (d *decision) serveFiles() *shell.Denied {
 	}
 	files := d.source.files
 	d.grant.Files = &files
-	d.start("", string(shell.ActionSFTP))
+	d.start("", d.request.Open.Subsystem)
 	return nil
 }
 

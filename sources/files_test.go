@@ -48,3 +48,18 @@ func TestWhatIsServed(t *testing.T) {
 	mustDecide(t, p, askFiles(ask(p, "s", key)))
 	wantDenied(t, p, ask(p, "s", key), shell.ReasonRule)
 }
+
+// One right for both ways to files, with one set of limits.
+func TestCopyIsFilesToo(t *testing.T) {
+	p, key := one(t, `"allow": {"sftp": {"readOnly": true, "paths": ["/srv"]}}, "jwtRule": "action == 'sftp' && command == 'copy'"`, nil)
+	q := askFiles(ask(p, "s", key))
+	q.Open.Subsystem = shell.SubsystemCopy
+	g := mustDecide(t, p, q)
+	if want := (&shell.Files{ReadOnly: true, Paths: []string{"/srv"}}); !reflect.DeepEqual(g.Files, want) || !slices.Equal(g.Argv, []string{"copy"}) {
+		t.Errorf("%+v", g)
+	}
+	p, key = one(t, `"allow": {"exec": true}`, nil)
+	q = askFiles(ask(p, "s", key))
+	q.Open.Subsystem = shell.SubsystemCopy
+	wantDenied(t, p, q, shell.ReasonAction)
+}

@@ -265,7 +265,7 @@ func (a *agent) document() ([]byte, error) {
 func (a *agent) starter(server netip.AddrPort) broker.StartFunc {
 	return func(ctx context.Context, g shell.Grant, open shell.OpenRequest, remote netip.AddrPort) (shell.Program, error) {
 		if g.Files != nil {
-			g = servesFiles(g)
+			g = servesFiles(g, open.Subsystem)
 		}
 		p, err := a.system.Start(ctx, g, open.Terminal, process.Options{Client: remote, Server: server})
 		if code, own := process.ExitCode(err); own {

@@ -10,16 +10,22 @@ import (
 	"shellagent/shell"
 )
 
-// sftpName is the command that serves files. It is started as a session's program
-// and by nobody else.
-const sftpName = "sftp-server"
+// The commands that serve files. They are started as a session's program and by
+// nobody else.
+const (
+	sftpName = "sftp-server"
+	copyName = "copy-server"
+)
 
 // servesFiles is a grant of files as the program that serves them: this one, by
 // the name that the kernel has for it, so that neither PATH nor a replaced file
 // gets between.
-func servesFiles(g shell.Grant) shell.Grant {
+func servesFiles(g shell.Grant, subsystem string) shell.Grant {
 	g.Path = running
 	g.Argv = []string{"agent", sftpName}
+	if subsystem == shell.SubsystemCopy {
+		g.Argv[1] = copyName
+	}
 	if g.Files.ReadOnly {
 		g.Argv = append(g.Argv, "--read-only")
 	}
