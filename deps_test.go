@@ -56,7 +56,7 @@ var mayImport = []wall{
 	{"internal/sshagent", nil, "it judges what reaches an ssh-agent, and knows no connection of ours"},
 	{"internal/terminal", []string{"shell"}, "the person's terminal, for the client"},
 	{"internal/share", []string{"shell"}, "it carries sessions between processes of one user, and knows no network"},
-	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/proxycommand", "internal/share", "internal/sshargs", "internal/terminal"}, "commands of both binaries: the client's side only"},
+	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/forward", "internal/proxycommand", "internal/share", "internal/sshargs", "internal/terminal"}, "commands of both binaries: the client's side only"},
 	{"audit", []string{"shell", "seal", "jwtauth"}, "it writes facts down and passes them on; it decides nothing"},
 	{"audit/drain", []string{"audit", "shell"}, "it reads what a session shows, and writes it to a trail; who it belongs to is in the grant"},
 	{"audit/sink", []string{"audit"}, "it passes on what is written down, and asks nobody what that means"},
@@ -66,11 +66,13 @@ var mayImport = []wall{
 	{"internal/handover", nil, "the form of what crosses an upgrade, not what it says"},
 	{"internal/door", nil, "the operator's requests and answers, not what becomes of them"},
 	{"internal/bulk", nil, "it moves bytes, whatever they say"},
+	{"internal/forward", nil, "what crosses the wire of a forward, for both ends"},
+	{"internal/forwardd", []string{"internal/forward"}, "it opens what it is told that it may; who says so is behind an interface"},
 	{"internal/sftpd", []string{"shell"}, "it serves files within limits that it is given"},
 	{"internal/sandbox", nil, "it takes rights away and gives none"},
 	{"internal/thrift", nil, "it knows how much memory there is, not whose"},
 	{"internal/front", []string{"broker", "shell", "shell/shellhttp", "metrics/scrape", "internal/sandbox", "internal/thrift"}, "the process without privileges: HTTP on one side, calls on the other"},
-	{"internal/agent", []string{"account", "audit", "audit/drain", "audit/sink", "seal", "broker", "config", "jwtauth", "metrics", "record", "shell", "shell/process", "sources", "internal/cli", "internal/door", "internal/front", "internal/handover", "internal/listen", "internal/sftpd", "internal/sshargs", "internal/terminal", "internal/thrift", "targets"}, "it puts the agent together"},
+	{"internal/agent", []string{"account", "audit", "audit/drain", "audit/sink", "seal", "broker", "config", "jwtauth", "metrics", "record", "shell", "shell/process", "sources", "internal/cli", "internal/door", "internal/forward", "internal/forwardd", "internal/front", "internal/handover", "internal/listen", "internal/sftpd", "internal/sshargs", "internal/terminal", "internal/thrift", "targets"}, "it puts the agent together"},
 	{"cmd/cli", []string{"internal/cli"}, "the client for laptops links no server code"},
 	{"cmd/agent", []string{"..."}, "the binary that is everything"},
 	{"examples/...", []string{"..."}, "examples are linked by no binary"},
@@ -93,7 +95,7 @@ var importedByAll = []string{"internal/version", "internal/failpoint", "internal
 // onlyIn keeps an ability in the few packages that are read for it. Test files
 // may import what they like.
 var onlyIn = []wall{
-	{"os/exec", []string{"shell/process", "account", "jwtauth/command", "internal/proxycommand", "internal/share", "examples/...", "bench/...", "internal/longline"}, "who can start programs is what there is to audit"},
+	{"os/exec", []string{"shell/process", "account", "jwtauth/command", "internal/forward", "internal/proxycommand", "internal/share", "examples/...", "bench/...", "internal/longline"}, "who can start programs is what there is to audit"},
 	{"net/http/...", []string{"shell/shellhttp", "metrics/scrape", "audit/sink", "examples/..."}, "HTTP is parsed by the front; a sink is a client of the server that its configuration names, and takes from its answers whether a line was taken"},
 	{"net/http/pprof", nil, "it registers itself on the default mux"},
 	{"expvar", nil, "it registers itself on the default mux"},
@@ -108,6 +110,7 @@ var onlyIn = []wall{
 	{"github.com/expr-lang/expr/...", []string{"sources"}, "rules are policy"},
 	{"github.com/prometheus/...", []string{"metrics"}, "everybody else tells events to an observer"},
 	{"github.com/pkg/sftp", []string{"internal/sftpd"}, "files are served in one place"},
+	{"github.com/libp2p/...", []string{"internal/forward"}, "streams are multiplexed in one place"},
 	{"gonum.org/...", []string{"bench/report"}, "it draws what the benchmark finds; no binary links it"},
 	{"github.com/tailscale/hujson/...", []string{"config"}, "files are read strictly in one place"},
 }
