@@ -52,7 +52,10 @@ func (c *Command) Answer(to Destination) string {
 	for _, a := range answered {
 		told = append(told, a.keyword)
 		values := c.Settings.All(a.keyword)
-		if values == nil && a.value != "" {
+		switch {
+		case strings.HasSuffix(a.keyword, "forward"):
+			values = c.answerForwards(a.keyword)
+		case values == nil && a.value != "":
 			values = []string{a.value}
 		}
 		for _, value := range answer(a.keyword, values) {

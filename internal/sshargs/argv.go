@@ -1,9 +1,6 @@
 package sshargs
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // letterOf are keywords that are printed as a letter: their value is not one that
 // a line would give.
@@ -88,13 +85,4 @@ func ShellWord(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
-// Forwards returns what is to be carried beside a program: the values of -L, -R
-// and -D as their letters take them. ClearAllForwardings leaves none.
-func (c *Command) Forwards() (local, remote, dynamic []string) {
-	if c.Settings.Yes("clearallforwardings") {
-		return nil, nil, nil
-	}
-	return slices.Clone(c.Settings.All("localforward")), slices.Clone(c.Settings.All("remoteforward")), slices.Clone(c.Settings.All("dynamicforward"))
 }

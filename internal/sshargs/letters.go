@@ -3,7 +3,6 @@ package sshargs
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // levels are LogLevel's, from the quietest: -v steps through them.
@@ -103,9 +102,6 @@ var letterKeywords = map[byte]string{
 	'b': "bindaddress", 'B': "bindinterface", 'c': "ciphers", 'I': "pkcs11provider", 'm': "macs", 'P': "tag", 'S': "controlpath",
 }
 
-// forwards are letters that may be given repeatedly and open ways through the connection.
-var forwards = map[byte]string{'D': "dynamicforward", 'L': "localforward", 'R': "remoteforward"}
-
 // value does what a letter with a value does.
 func (p *parser) value(letter byte, value string) error {
 	s := &p.Settings
@@ -119,9 +115,8 @@ func (p *parser) value(letter byte, value string) error {
 		s.replace(keyword, value)
 		return nil
 	}
-	if keyword := forwards[letter]; keyword != "" {
-		s.add(keyword, value)
-		return nil
+	if forwardKeywords[Direction(letter)] != "" {
+		return p.forward(Direction(letter), value)
 	}
 	switch letter {
 	case 'e':
@@ -192,8 +187,8 @@ func (p *parser) stdio(value string) error {
 	if p.Control != "" {
 		return &Error{Text: "Cannot specify stdio forward with -O"}
 	}
-	if !strings.Contains(value, ":") && !strings.HasPrefix(value, "/") {
-		return &Error{Text: fmt.Sprintf("Bad stdio forwarding specification '%s'", value)}
+	if _, err := ParseStdio(value); err != nil {
+		return err
 	}
 	p.Stdio = value
 	p.Settings.replace("requesttty", "no")

@@ -43,8 +43,11 @@ func (p *parser) option(line string) error {
 func (p *parser) assign(keyword string, known definition, words []string) error {
 	switch known.kind {
 	case kindForward:
-		p.Settings.add(keyword, strings.Join(words, ":"))
-		return nil
+		for d, k := range forwardKeywords {
+			if k == keyword {
+				return p.forward(d, strings.Join(words, ":"))
+			}
+		}
 	case kindAdd:
 		p.Settings.add(keyword, words...)
 		return nil
