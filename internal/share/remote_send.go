@@ -156,15 +156,24 @@ func (r *Remote) request(k kind, limit time.Duration) error {
 	defer timer.Stop()
 	select {
 	case ok := <-r.done:
-		if !ok {
-			return fmt.Errorf("the agent could not be told: %w", ErrEnded)
-		}
-		return nil
+		return told(ok)
 	case <-r.read:
-		return ErrHolderGone
+		select {
+		case ok := <-r.done: // its last word
+			return told(ok)
+		default:
+			return ErrHolderGone
+		}
 	case <-timer.C:
 		return fmt.Errorf("the holder of the shared connection does not answer")
 	}
+}
+
+func told(ok bool) error {
+	if !ok {
+		return fmt.Errorf("the agent could not be told: %w", ErrEnded)
+	}
+	return nil
 }
 
 func (r *Remote) send(k kind, data []byte) error {
