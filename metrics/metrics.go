@@ -5,9 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-
 	"shellagent/shell"
 )
 
@@ -29,19 +26,19 @@ type Config struct {
 // concurrent use; [Metrics.Observe] neither blocks on I/O nor allocates for
 // stdin and output.
 type Metrics struct {
-	now      func() time.Time
-	registry *prometheus.Registry
+	now func() time.Time
+	all []collector
 
-	openSeconds    prometheus.Histogram
-	stdinSeconds   prometheus.Histogram
-	sessionSeconds prometheus.Histogram
-	refusals       map[shell.Reason]prometheus.Counter
-	reloadOK       prometheus.Gauge
-	reloadTime     prometheus.Gauge
-	reloadFailures prometheus.Counter
-	frontRestarts  prometheus.Counter
-	upgrades       prometheus.Counter
-	upgradesFailed prometheus.Counter
+	openSeconds    *histogram
+	stdinSeconds   *histogram
+	sessionSeconds *histogram
+	refusals       map[shell.Reason]*counter
+	reloadOK       *gauge
+	reloadTime     *gauge
+	reloadFailures *counter
+	frontRestarts  *counter
+	upgrades       *counter
+	upgradesFailed *counter
 	recording      recordingMetrics
 
 	// mu guards what follows; hot paths take it for reading only.
@@ -59,17 +56,16 @@ type Metrics struct {
 func New(c Config) *Metrics {
 	m := &Metrics{
 		now:            c.Now,
-		registry:       prometheus.NewRegistry(),
-		openSeconds:    histogram("open_duration_seconds", "Time from the call that opens a session to the start of its program.", openBuckets),
-		stdinSeconds:   histogram("stdin_duration_seconds", "Time from a call with input to its place in the program's queue.", stdinBuckets),
-		sessionSeconds: histogram("session_duration_seconds", "Life of ended sessions.", sessionBuckets),
-		refusals:       make(map[shell.Reason]prometheus.Counter),
-		reloadOK:       gauge("config_last_reload_successful", "Whether the last reload succeeded; while 0, the configuration before it stays in force."),
-		reloadTime:     gauge("config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded, in seconds since the epoch."),
-		reloadFailures: counter("config_reload_failures_total", "Reloads refused because the configuration was broken."),
-		frontRestarts:  counter("front_restarts_total", "Restarts of the front process."),
-		upgrades:       counter("upgrades_total", "How often the agent was replaced in place."),
-		upgradesFailed: counter("upgrade_failures_total", "Upgrades in place that were refused: the agent goes on as it was."),
+		openSeconds:    newHistogram("open_duration_seconds", "Time from the call that opens a session to the start of its program.", openBuckets),
+		stdinSeconds:   newHistogram("stdin_duration_seconds", "Time from a call with input to its place in the program's queue.", stdinBuckets),
+		sessionSeconds: newHistogram("session_duration_seconds", "Life of ended sessions.", sessionBuckets),
+		refusals:       make(map[shell.Reason]*counter),
+		reloadOK:       newGauge("config_last_reload_successful", "Whether the last reload succeeded; while 0, the configuration before it stays in force."),
+		reloadTime:     newGauge("config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded, in seconds since the epoch."),
+		reloadFailures: newCounter("config_reload_failures_total", "Reloads refused because the configuration was broken."),
+		frontRestarts:  newCounter("front_restarts_total", "Restarts of the front process."),
+		upgrades:       newCounter("upgrades_total", "How often the agent was replaced in place."),
+		upgradesFailed: newCounter("upgrade_failures_total", "Upgrades in place that were refused: the agent goes on as it was."),
 		recording:      newRecordingMetrics(),
 		series:         make(map[pair]*series),
 		placed:         make(map[string]bool),
@@ -78,27 +74,26 @@ func New(c Config) *Metrics {
 	if m.now == nil {
 		m.now = time.Now
 	}
-	refusals := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: namespace, Name: "refusals_total", Help: "Refused requests by reason.",
-	}, []string{"reason"})
+	m.reloadOK.set(1)
+	m.reloadTime.set(seconds(m.now()))
+	m.all = []collector{
+		m.openSeconds, m.stdinSeconds, m.sessionSeconds,
+		m.reloadOK, m.reloadTime, m.reloadFailures, m.frontRestarts, m.upgrades, m.upgradesFailed,
+		m.recording.live, m.recording.bytes, m.recording.segments, m.recording.failures, m.recording.removed,
+		buildInfo(c), sessionCollector{m}, goCollector{}, processCollector{},
+	}
+	refusals := ours(kindCounter, "refusals_total", "Refused requests by reason.", "reason")
 	// Every reason is there from the start: rate() needs the 0 before the first.
 	for _, r := range shell.Refusals() {
 		if r.Reason.Ordinary() {
 			continue
 		}
-		m.refusals[r.Reason] = refusals.WithLabelValues(string(r.Reason))
+		one := &counter{family: refusals, labels: []string{string(r.Reason)}}
+		m.refusals[r.Reason] = one
+		m.all = append(m.all, one)
 	}
-	m.reloadOK.Set(1)
-	m.reloadTime.Set(seconds(m.now()))
-	m.registry.MustRegister(
-		m.openSeconds, m.stdinSeconds, m.sessionSeconds, refusals,
-		m.reloadOK, m.reloadTime, m.reloadFailures, m.frontRestarts, m.upgrades, m.upgradesFailed,
-		m.recording.live, m.recording.bytes, m.recording.segments, m.recording.failures, m.recording.removed,
-		buildInfo(c), sessionCollector{m},
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
 	if c.Trail != nil {
-		m.registry.MustRegister(trailCollector{c.Trail})
+		m.all = append(m.all, trailCollector{c.Trail})
 	}
 	return m
 }
@@ -109,11 +104,11 @@ func (m *Metrics) Observe(e shell.Event) {
 	case shell.EventStdin:
 		s := m.seriesOf(e.Source, e.Subject)
 		s.input.Add(e.Input)
-		m.stdinSeconds.Observe(e.Duration.Seconds())
+		m.stdinSeconds.observe(e.Duration.Seconds())
 	case shell.EventOutput:
 		m.seriesOf(e.Source, e.Subject).output.Add(e.Output)
 	case shell.EventOpened:
-		m.openSeconds.Observe(e.Duration.Seconds())
+		m.openSeconds.observe(e.Duration.Seconds())
 		m.open(e)
 	case shell.EventEnded:
 		m.end(e)
@@ -127,13 +122,13 @@ func (m *Metrics) Observe(e shell.Event) {
 		m.reloaded(e)
 	case shell.EventFrontStarted:
 		if e.Count > 0 {
-			m.frontRestarts.Inc()
+			m.frontRestarts.inc()
 		}
 	case shell.EventUpgraded:
 		if e.Err != nil {
-			m.upgradesFailed.Inc()
+			m.upgradesFailed.inc()
 		} else {
-			m.upgrades.Add(float64(e.Count))
+			m.upgrades.add(e.Count)
 		}
 	case shell.EventContinued:
 		m.goOn(e)
@@ -152,45 +147,33 @@ func (m *Metrics) refused(reason shell.Reason, n uint64) {
 	if !ok {
 		c = m.refusals[reason.Refusal().Reason]
 	}
-	c.Add(float64(max(n, 1)))
+	c.add(max(n, 1))
 }
 
 func (m *Metrics) reloaded(e shell.Event) {
 	if e.Err != nil {
-		m.reloadOK.Set(0)
-		m.reloadFailures.Inc()
+		m.reloadOK.set(0)
+		m.reloadFailures.inc()
 		return
 	}
 	at := e.Time
 	if at.IsZero() {
 		at = m.now()
 	}
-	m.reloadOK.Set(1)
-	m.reloadTime.Set(seconds(at))
+	m.reloadOK.set(1)
+	m.reloadTime.set(seconds(at))
 }
 
-func buildInfo(c Config) prometheus.Collector {
-	g := prometheus.NewGauge(prometheus.GaugeOpts{
-		Namespace: namespace, Name: "build_info", Help: "The build that runs; always 1.",
-		ConstLabels: prometheus.Labels{"version": c.Version, "commit": c.Commit, "goversion": runtime.Version()},
-	})
-	g.Set(1)
+func buildInfo(c Config) *gauge {
+	g := &gauge{
+		family: ours(kindGauge, "build_info", "The build that runs; always 1.", "commit", "goversion", "version"),
+		labels: []string{c.Commit, runtime.Version(), c.Version},
+	}
+	g.set(1)
 	return g
 }
 
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
-
-func histogram(name, help string, buckets []float64) prometheus.Histogram {
-	return prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets})
-}
-
-func gauge(name, help string) prometheus.Gauge {
-	return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
-}
-
-func counter(name, help string) prometheus.Counter {
-	return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
-}
 
 // Buckets in seconds. An open includes the start of a program and, where
 // configured, of verify commands (3 s at most); input is echoed well below what a hand

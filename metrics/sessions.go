@@ -3,8 +3,6 @@ package metrics
 import (
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"shellagent/shell"
 )
 
@@ -43,7 +41,7 @@ func (m *Metrics) goOn(e shell.Event) {
 
 func (m *Metrics) end(e shell.Event) {
 	lasted := max(e.Duration, 0)
-	m.sessionSeconds.Observe(lasted.Seconds())
+	m.sessionSeconds.observe(lasted.Seconds())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l := m.live[e.Session]
@@ -88,38 +86,16 @@ func (e *earlyEnds) take(id string) bool {
 // sessions when it is asked, so that a gauge never drifts.
 type sessionCollector struct{ m *Metrics }
 
-var _ prometheus.Collector = sessionCollector{}
-
 var (
-	byPair          = []string{"source", "subject"}
-	activeDesc      = desc("sessions_active", "Live sessions.", byPair...)
-	rootDesc        = desc("sessions_root_active", "Live sessions whose program was started as uid 0.", byPair...)
-	oldestDesc      = desc("session_oldest_age_seconds", "Age of the oldest live session.", byPair...)
-	openedDesc      = desc("sessions_total", "Sessions opened.", byPair...)
-	lastedDesc      = desc("session_seconds_total", "Life of ended sessions, added up.", byPair...)
-	attachesDesc    = desc("session_attaches_total", "Clients that joined a session, the one that opened it too.", byPair...)
-	detachesDesc    = desc("session_detaches_total", "Clients that left a session, at its end too.", byPair...)
-	bytesDesc       = desc("session_bytes_total", "Input accepted from clients and output handed to them.", append(byPair[:2:2], "direction")...)
-	descsOfSessions = []*prometheus.Desc{activeDesc, rootDesc, oldestDesc, openedDesc, lastedDesc, attachesDesc, detachesDesc, bytesDesc}
+	activeSessions  = ours(kindGauge, "sessions_active", "Live sessions.", "source", "subject")
+	rootSessions    = ours(kindGauge, "sessions_root_active", "Live sessions whose program was started as uid 0.", "source", "subject")
+	oldestSession   = ours(kindGauge, "session_oldest_age_seconds", "Age of the oldest live session.", "source", "subject")
+	openedSessions  = ours(kindCounter, "sessions_total", "Sessions opened.", "source", "subject")
+	lastedSessions  = ours(kindCounter, "session_seconds_total", "Life of ended sessions, added up.", "source", "subject")
+	sessionAttaches = ours(kindCounter, "session_attaches_total", "Clients that joined a session, the one that opened it too.", "source", "subject")
+	sessionDetaches = ours(kindCounter, "session_detaches_total", "Clients that left a session, at its end too.", "source", "subject")
+	sessionBytes    = ours(kindCounter, "session_bytes_total", "Input accepted from clients and output handed to them.", "direction", "source", "subject")
 )
-
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
-}
-
-// Describe implements [prometheus.Collector].
-func (c sessionCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range descsOfSessions {
-		out <- d
-	}
-}
-
-// Collect implements [prometheus.Collector].
-func (c sessionCollector) Collect(out chan<- prometheus.Metric) {
-	for _, metric := range c.m.sessionMetrics() {
-		out <- metric
-	}
-}
 
 // lives sums up the live sessions of one series.
 type lives struct {
@@ -127,8 +103,9 @@ type lives struct {
 	oldest time.Time
 }
 
-// sessionMetrics holds the lock while it counts and not while a reader waits.
-func (m *Metrics) sessionMetrics() []prometheus.Metric {
+// collect holds the lock while it counts and not while a reader waits.
+func (c sessionCollector) collect(to *scrape) {
+	m := c.m
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	bySeries := make(map[*series]lives, len(m.series))
@@ -143,30 +120,23 @@ func (m *Metrics) sessionMetrics() []prometheus.Metric {
 		bySeries[s.series] = l
 	}
 	now := m.now()
-	metrics := make([]prometheus.Metric, 0, len(m.series)*len(descsOfSessions))
 	for key, s := range m.series {
 		if key == s.pair {
-			metrics = s.collect(metrics, bySeries[s], now)
+			s.collect(to, bySeries[s], now)
 		}
 	}
-	return metrics
 }
 
-func (s *series) collect(to []prometheus.Metric, l lives, now time.Time) []prometheus.Metric {
-	add := func(d *prometheus.Desc, t prometheus.ValueType, v float64, more ...string) {
-		labels := append([]string{s.source, s.subject}, more...)
-		to = append(to, prometheus.MustNewConstMetric(d, t, v, labels...))
-	}
-	add(activeDesc, prometheus.GaugeValue, float64(s.active))
-	add(rootDesc, prometheus.GaugeValue, float64(l.root))
+func (s *series) collect(to *scrape, l lives, now time.Time) {
+	to.one(activeSessions, float64(s.active), s.source, s.subject)
+	to.one(rootSessions, float64(l.root), s.source, s.subject)
 	if !l.oldest.IsZero() {
-		add(oldestDesc, prometheus.GaugeValue, now.Sub(l.oldest).Seconds())
+		to.one(oldestSession, now.Sub(l.oldest).Seconds(), s.source, s.subject)
 	}
-	add(openedDesc, prometheus.CounterValue, float64(s.opened.Load()))
-	add(lastedDesc, prometheus.CounterValue, float64(s.lasted.Load())/1000)
-	add(attachesDesc, prometheus.CounterValue, float64(s.attaches.Load()))
-	add(detachesDesc, prometheus.CounterValue, float64(s.detaches.Load()))
-	add(bytesDesc, prometheus.CounterValue, float64(s.input.Load()), "input")
-	add(bytesDesc, prometheus.CounterValue, float64(s.output.Load()), "output")
-	return to
+	to.one(openedSessions, float64(s.opened.Load()), s.source, s.subject)
+	to.one(lastedSessions, float64(s.lasted.Load())/1000, s.source, s.subject)
+	to.one(sessionAttaches, float64(s.attaches.Load()), s.source, s.subject)
+	to.one(sessionDetaches, float64(s.detaches.Load()), s.source, s.subject)
+	to.one(sessionBytes, float64(s.input.Load()), "input", s.source, s.subject)
+	to.one(sessionBytes, float64(s.output.Load()), "output", s.source, s.subject)
 }

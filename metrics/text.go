@@ -1,27 +1,16 @@
 package metrics
 
-import (
-	"bytes"
-	"context"
-	"fmt"
+import "context"
 
-	"github.com/prometheus/common/expfmt"
-)
+// collector adds what it knows to a scrape. It is called from several goroutines.
+type collector interface{ collect(*scrape) }
 
-var textFormat = expfmt.NewFormat(expfmt.TypeTextPlain)
-
-// Text returns every metric in the Prometheus text format, version 0.0.4.
+// Text returns every metric in the Prometheus text format, version 0.0.4. The error
+// is nil.
 func (m *Metrics) Text(context.Context) ([]byte, error) {
-	families, err := m.registry.Gather()
-	if err != nil {
-		return nil, fmt.Errorf("gather metrics: %w", err)
+	var s scrape
+	for _, c := range m.all {
+		c.collect(&s)
 	}
-	var text bytes.Buffer
-	encode := expfmt.NewEncoder(&text, textFormat)
-	for _, family := range families {
-		if err := encode.Encode(family); err != nil {
-			return nil, fmt.Errorf("encode metric %s: %w", family.GetName(), err)
-		}
-	}
-	return text.Bytes(), nil
+	return s.text(), nil
 }

@@ -1,10 +1,6 @@
 package metrics
 
-import (
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-)
+import "time"
 
 // Trail is how the audit trail is.
 type Trail struct {
@@ -29,54 +25,37 @@ type Sink struct {
 // trailCollector exports what it is told when it is asked.
 type trailCollector struct{ trail func() *Trail }
 
-var _ prometheus.Collector = trailCollector{}
-
 var (
-	auditEventsDesc   = desc("audit_events_total", "Events written to the audit trail.")
-	auditLostDesc     = desc("audit_events_lost_total", "Events that were never written: the trail could not be, and memory was full.")
-	auditFailuresDesc = desc("audit_write_failures_total", "Writes to the audit trail that failed; each is tried again.")
-	auditWaitingDesc  = desc("audit_events_waiting", "Events in memory that are not written yet.")
-	auditWritableDesc = desc("audit_writable", "Whether the last write to the audit trail succeeded.")
-	sinkBacklogDesc   = desc("audit_sink_backlog_bytes", "What waits for a sink of the audit trail.", "sink")
-	sinkAgeDesc       = desc("audit_sink_backlog_age_seconds", "Age of the oldest event that a sink is about to take; 0 when none waits.", "sink")
-	sinkTakenDesc     = desc("audit_sink_events_total", "Events that a sink took.", "sink")
-	sinkLostDesc      = desc("audit_sink_events_lost_total", "Events that a sink will not get: it refused them, or they were removed before.", "sink")
-	sinkFailuresDesc  = desc("audit_sink_failures_total", "Tries of a sink that failed; each is tried again.", "sink")
-	sinkUpDesc        = desc("audit_sink_up", "Whether a sink's last try succeeded.", "sink")
-	descsOfTrail      = []*prometheus.Desc{
-		auditEventsDesc, auditLostDesc, auditFailuresDesc, auditWaitingDesc, auditWritableDesc,
-		sinkBacklogDesc, sinkAgeDesc, sinkTakenDesc, sinkLostDesc, sinkFailuresDesc, sinkUpDesc,
-	}
+	auditEvents   = ours(kindCounter, "audit_events_total", "Events written to the audit trail.")
+	auditLost     = ours(kindCounter, "audit_events_lost_total", "Events that were never written: the trail could not be, and memory was full.")
+	auditFailures = ours(kindCounter, "audit_write_failures_total", "Writes to the audit trail that failed; each is tried again.")
+	auditWaiting  = ours(kindGauge, "audit_events_waiting", "Events in memory that are not written yet.")
+	auditWritable = ours(kindGauge, "audit_writable", "Whether the last write to the audit trail succeeded.")
+	sinkBacklog   = ours(kindGauge, "audit_sink_backlog_bytes", "What waits for a sink of the audit trail.", "sink")
+	sinkAge       = ours(kindGauge, "audit_sink_backlog_age_seconds", "Age of the oldest event that a sink is about to take; 0 when none waits.", "sink")
+	sinkTaken     = ours(kindCounter, "audit_sink_events_total", "Events that a sink took.", "sink")
+	sinkLost      = ours(kindCounter, "audit_sink_events_lost_total", "Events that a sink will not get: it refused them, or they were removed before.", "sink")
+	sinkFailures  = ours(kindCounter, "audit_sink_failures_total", "Tries of a sink that failed; each is tried again.", "sink")
+	sinkUp        = ours(kindGauge, "audit_sink_up", "Whether a sink's last try succeeded.", "sink")
 )
 
-// Describe implements [prometheus.Collector].
-func (c trailCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range descsOfTrail {
-		out <- d
-	}
-}
-
-// Collect implements [prometheus.Collector].
-func (c trailCollector) Collect(out chan<- prometheus.Metric) {
+func (c trailCollector) collect(to *scrape) {
 	t := c.trail()
 	if t == nil {
 		return
 	}
-	tell := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, kind, v, labels...)
-	}
-	tell(auditEventsDesc, prometheus.CounterValue, float64(t.Written))
-	tell(auditLostDesc, prometheus.CounterValue, float64(t.Lost))
-	tell(auditFailuresDesc, prometheus.CounterValue, float64(t.Failures))
-	tell(auditWaitingDesc, prometheus.GaugeValue, float64(t.Waiting))
-	tell(auditWritableDesc, prometheus.GaugeValue, truth(t.Writable))
+	to.one(auditEvents, float64(t.Written))
+	to.one(auditLost, float64(t.Lost))
+	to.one(auditFailures, float64(t.Failures))
+	to.one(auditWaiting, float64(t.Waiting))
+	to.one(auditWritable, truth(t.Writable))
 	for _, s := range t.Sinks {
-		tell(sinkBacklogDesc, prometheus.GaugeValue, float64(s.Backlog), s.Name)
-		tell(sinkAgeDesc, prometheus.GaugeValue, s.Age.Seconds(), s.Name)
-		tell(sinkTakenDesc, prometheus.CounterValue, float64(s.Taken), s.Name)
-		tell(sinkLostDesc, prometheus.CounterValue, float64(s.Lost), s.Name)
-		tell(sinkFailuresDesc, prometheus.CounterValue, float64(s.Failures), s.Name)
-		tell(sinkUpDesc, prometheus.GaugeValue, truth(s.Up), s.Name)
+		to.one(sinkBacklog, float64(s.Backlog), s.Name)
+		to.one(sinkAge, s.Age.Seconds(), s.Name)
+		to.one(sinkTaken, float64(s.Taken), s.Name)
+		to.one(sinkLost, float64(s.Lost), s.Name)
+		to.one(sinkFailures, float64(s.Failures), s.Name)
+		to.one(sinkUp, truth(s.Up), s.Name)
 	}
 }
 
