@@ -9,11 +9,11 @@ import (
 )
 
 func execCommand(s *surroundings) *cobra.Command {
-	r, p := &reach{}, &program{}
+	r, p, f := &reach{}, &program{}, &fan{}
 	var command, subsystem string
 	c := &cobra.Command{
-		Use:   "exec [SOURCE] TARGET {-- ARGV… | --command STRING | --subsystem sftp}",
-		Short: "Run one command on a target",
+		Use:   "exec [SOURCE] TARGET[,TARGET…] {-- ARGV… | --command STRING | --subsystem sftp}",
+		Short: "Run one command on a target, or on many",
 		Long: `Run one command on a target and behave as it does: standard input, output and
 error are the command's, and so is the exit code.
 
@@ -24,16 +24,29 @@ and output, for programs that know how: files are served by the agent itself.
 
 The exit code is the command's; 128+n when signal n ended it or this program; 2
 when the command line, the configuration or a key cannot be used; 255 when the
-connection failed or the agent refused.`,
+connection failed or the agent refused; 124 when --timeout ended the command.
+
+Several targets are named by commas, and groups by @NAME ("groups" of the
+configuration; @all is every target). Each line of output then begins with its
+target's name; --group shows each target's output together, --json is for programs.
+The command gets no input, unless --stdin-all copies it to all. Nobody is asked about
+host keys. Ctrl-C is sent to every command, the second ends. The exit code is the
+greatest of all: 0 only when all succeeded, 255 when one was not reached.`,
 		Example: `  agent exec debug myhost -- uptime
   agent exec debug@myhost --command 'ps aux | grep [n]ginx'
   tar cz site | agent exec deploy web1 -- tar xz -C /srv
-  agent exec -t debug myhost -- top`,
-		ValidArgsFunction: completeAddress(s, r),
+  agent exec -t debug myhost -- top
+  agent exec debug web1,web2,@db -- uptime
+  agent exec @all --group --timeout 30s --command 'systemctl is-system-running'
+  agent exec @web --json -- df / | jq -r 'select(.stream == "stdout") | .target + " " + .text'`,
+		ValidArgsFunction: completeTargets(s, r),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			words, request, err := splitExec(args, cmd.ArgsLenAtDash(), command, subsystem, cmd.Flags().Changed("command"))
 			if err != nil {
 				return err
+			}
+			if f.asked(words) {
+				return s.runMany(cmd.Context(), r, p, f, words, request)
 			}
 			source, target, err := addressArgs(words)
 			if err != nil {
@@ -44,6 +57,8 @@ connection failed or the agent refused.`,
 	}
 	r.register(c)
 	p.register(c)
+	f.register(c)
+	c.Flags().DurationVar(&p.timeout, "timeout", 0, "end a program that runs for `LONG`er, counted from the connection on, with code 124")
 	c.Flags().StringVar(&command, "command", "", "have the source's shell run `STRING`")
 	c.Flags().StringVar(&subsystem, "subsystem", "", "speak the protocol of `NAME`, which is sftp")
 	_ = c.RegisterFlagCompletionFunc("subsystem", cobra.FixedCompletions([]string{shell.SubsystemSFTP}, cobra.ShellCompDirectiveNoFileComp))

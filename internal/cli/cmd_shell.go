@@ -71,6 +71,8 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	defer catchBrokenPipe()()
 	ctx, stop := untilSignal(ctx)
 	defer stop()
+	ctx, cancel := p.limited(ctx)
+	defer cancel()
 	// Only a terminal on both ends is drawn on key by key.
 	local, localErr := terminal.Open(s.stdin, s.stdout)
 	drawn := onTerminal && !p.noInput && localErr == nil

@@ -52,3 +52,32 @@ func startingWith(words []string, typed string) []string {
 	}
 	return fit
 }
+
+// completeTargets is completeAddress with lists: what stands behind the last comma
+// is completed to a target or a group.
+func completeTargets(s *surroundings, r *reach) cobra.CompletionFunc {
+	one := completeAddress(s, r)
+	return func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		config, err := targets.Load(targets.DefaultPaths(s.getenv), r.config)
+		second := len(args) == 1 && err == nil && !config.Has(args[0]) && !targets.IsList(args[0]) && !strings.Contains(args[0], "@")
+		if err != nil || len(args) > 0 && !second {
+			return one(c, args, typed)
+		}
+		before, last := typed[:strings.LastIndex(typed, ",")+1], typed[strings.LastIndex(typed, ",")+1:]
+		if source, _, given := strings.Cut(last, "@"); given && source != "" {
+			before, last = before+source+"@", last[len(source)+1:]
+		}
+		words := config.Names()
+		if before == "" && !second {
+			words = append(words, config.SourceNames()...)
+		}
+		for _, group := range config.GroupNames() {
+			words = append(words, "@"+group)
+		}
+		fit := startingWith(words, last)
+		for i := range fit {
+			fit[i] = before + fit[i]
+		}
+		return fit, cobra.ShellCompDirectiveNoFileComp
+	}
+}

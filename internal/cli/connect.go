@@ -25,6 +25,8 @@ type contact struct {
 	target targets.Target
 	peer   *targets.Peer
 	keys   []targets.Identity
+	// keyring, unless nil, has the keys that several contacts share.
+	keyring *keyring
 }
 
 // address finds the target. Its errors are of the command line or the configuration.
@@ -32,11 +34,17 @@ func (s *surroundings) address(r *reach, name string) (*contact, error) {
 	if err := r.check(s.ui); err != nil {
 		return nil, err
 	}
-	c := &contact{surroundings: s, reach: r}
-	var err error
-	if c.config, err = targets.Load(targets.DefaultPaths(s.getenv), r.config); err != nil {
+	config, err := targets.Load(targets.DefaultPaths(s.getenv), r.config)
+	if err != nil {
 		return nil, Usage(err)
 	}
+	return s.addressIn(config, r, name)
+}
+
+// addressIn is address with a configuration that was read.
+func (s *surroundings) addressIn(config *targets.Config, r *reach, name string) (*contact, error) {
+	c := &contact{surroundings: s, reach: r, config: config}
+	var err error
 	if c.target, err = c.config.Target(name, r.port); err != nil {
 		return nil, Usage(err)
 	}
@@ -61,7 +69,16 @@ func (c *contact) settle(ctx context.Context) error {
 	return c.establish(ctx)
 }
 
-func (c *contact) findKeys(ctx context.Context) error {
+func (c *contact) findKeys(ctx context.Context) (err error) {
+	if c.keyring != nil {
+		c.keys, err = c.keyring.find(ctx, c)
+	} else {
+		c.keys, err = c.searchKeys(ctx)
+	}
+	return err
+}
+
+func (c *contact) searchKeys(ctx context.Context) ([]targets.Identity, error) {
 	options := c.identityOptions()
 	if !c.reach.batch && terminal.CanAsk() {
 		options.Passphrase = func(path string) ([]byte, error) { return askSecret(ctx, fmt.Sprintf(askPassphrase, path)) }
@@ -69,15 +86,14 @@ func (c *contact) findKeys(ctx context.Context) error {
 	keys, err := c.reach.ssh.keys(ctx, c.ui, options)
 	switch {
 	case errors.Is(err, targets.ErrNoIdentity):
-		return Usage(fmt.Errorf("%w; a new key: %s keys generate -o ~/.ssh/id_shellagent", err, c.ui.name))
+		return nil, Usage(fmt.Errorf("%w; a new key: %s keys generate -o ~/.ssh/id_shellagent", err, c.ui.name))
 	case err != nil:
 		if exit, ok := exitOf(ctx); ok {
-			return exit
+			return nil, exit
 		}
-		return Usage(err)
+		return nil, Usage(err)
 	}
-	c.keys = keys[:min(len(keys), maxIdentities)]
-	return nil
+	return keys[:min(len(keys), maxIdentities)], nil
 }
 
 func (c *contact) identityOptions() targets.IdentityOptions {

@@ -12,6 +12,7 @@ import (
 const (
 	codeLocal     = 1   // something on this machine failed
 	codeUsage     = 2   // command line, configuration or key cannot be used
+	codeTimeLimit = 124 // --timeout, as timeout(1)
 	codeTransport = 255 // connection or refusal
 	codeSignal    = 128 // plus the number of the signal
 )
@@ -88,8 +89,13 @@ func untilSignal(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// exitOf returns the exit that a signal means, an [otherExit], if one ended ctx.
+// exitOf returns the exit that a signal means, an [otherExit], if one ended ctx,
+// and the failure that a time limit is.
 func exitOf(ctx context.Context) (error, bool) {
+	var limit *timeLimit
+	if errors.As(context.Cause(ctx), &limit) {
+		return &failure{codeTimeLimit, limit}, true
+	}
 	var s *signalled
 	if errors.As(context.Cause(ctx), &s) {
 		return otherExit{Exit(codeSignal + signalNumber(s.signal))}, true

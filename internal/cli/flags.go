@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -85,6 +86,16 @@ type program struct {
 	// begun, unless nil, is called once the session was opened.
 	begun func() error
 	share shareFlag
+	// timeout bounds the whole, from the connection on; 0 is no limit.
+	timeout time.Duration
+}
+
+// limited returns a context that ends with the time limit, a *timeLimit.
+func (p *program) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	if p.timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, p.timeout, &timeLimit{p.timeout})
 }
 
 func (p *program) register(c *cobra.Command) {
@@ -106,6 +117,9 @@ func (p *program) beginning() error {
 }
 
 func (p *program) check() error {
+	if p.timeout < 0 {
+		return misuse("--timeout must be more than 0, such as 30s")
+	}
 	if p.forceTerminal && p.noTerminal {
 		return misuse("-t and -T exclude each other")
 	}

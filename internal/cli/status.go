@@ -50,7 +50,7 @@ func (u *ui) erase() bool {
 // on a terminal, and two that stay elsewhere. redraw is called when the program
 // may have to draw again what the line covered.
 func (s *surroundings) outage(target, hint string, redraw func()) func(shellhttp.Outage) {
-	erasable := terminal.Is(s.stderr) && s.getenv("TERM") != "dumb" && s.getenv("TERM") != ""
+	erasable := s.ui.relay == nil && terminal.Is(s.stderr) && s.getenv("TERM") != "dumb" && s.getenv("TERM") != ""
 	if s.escapes != (terminal.Escapes{}) {
 		hint = "" // the keys are others
 	}
