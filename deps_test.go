@@ -110,6 +110,7 @@ var onlyIn = []wall{
 	{"github.com/r3labs/sse/v2/...", []string{"shell/shellhttp"}, "one of two encodings of the wire"},
 	{"github.com/expr-lang/expr/...", []string{"sources"}, "rules are policy"},
 	{"github.com/prometheus/...", nil, "its init takes a millisecond of every process that links it; package metrics writes its text, and is tested against it"},
+	{"github.com/elastic/...", nil, "its tables of every architecture's calls are made at the start of each process; internal/sandbox is tested against it"},
 	{"github.com/pkg/sftp", []string{"internal/sftpd"}, "files are served in one place"},
 	{"github.com/libp2p/...", []string{"internal/forward"}, "streams are multiplexed in one place"},
 	{"gonum.org/...", []string{"bench/report"}, "it draws what the benchmark finds; no binary links it"},
