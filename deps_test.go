@@ -67,13 +67,16 @@ var mayImport = []wall{
 	{"internal/handover", nil, "the form of what crosses an upgrade, not what it says"},
 	{"internal/door", nil, "the operator's requests and answers, not what becomes of them"},
 	{"internal/bulk", nil, "it moves bytes, whatever they say"},
+	{"internal/rawio", nil, "it reads and writes descriptors, whatever they are"},
 	{"internal/forward", nil, "what crosses the wire of a forward, for both ends"},
 	{"internal/forwardd", []string{"internal/forward"}, "it opens what it is told that it may; who says so is behind an interface"},
-	{"internal/sftpd", []string{"shell"}, "it serves files within limits that it is given"},
+	{"internal/sftpd", []string{"shell", "internal/within"}, "it serves files within limits that it is given"},
+	{"internal/within", []string{"shell"}, "directories, and that nothing leads out of them"},
+	{"internal/copying", nil, "it copies between two streams and a file system, and knows no session and no policy"},
 	{"internal/sandbox", nil, "it takes rights away and gives none"},
 	{"internal/thrift", nil, "it knows how much memory there is, not whose"},
 	{"internal/front", []string{"broker", "shell", "shell/shellhttp", "metrics/scrape", "internal/sandbox", "internal/thrift"}, "the process without privileges: HTTP on one side, calls on the other"},
-	{"internal/agent", []string{"account", "audit", "audit/drain", "audit/sink", "seal", "broker", "config", "jwtauth", "metrics", "record", "shell", "shell/process", "sources", "internal/cli", "internal/door", "internal/forward", "internal/forwardd", "internal/front", "internal/handover", "internal/listen", "internal/sftpd", "internal/sshargs", "internal/terminal", "internal/thrift", "targets"}, "it puts the agent together"},
+	{"internal/agent", []string{"account", "audit", "audit/drain", "audit/sink", "seal", "broker", "config", "jwtauth", "metrics", "record", "shell", "shell/process", "sources", "internal/cli", "internal/door", "internal/forward", "internal/forwardd", "internal/front", "internal/handover", "internal/listen", "internal/copying", "internal/sftpd", "internal/within", "internal/sshargs", "internal/terminal", "internal/thrift", "targets"}, "it puts the agent together"},
 	{"cmd/cli", []string{"internal/cli"}, "the client for laptops links no server code"},
 	{"cmd/agent", []string{"..."}, "the binary that is everything"},
 	{"examples/...", []string{"..."}, "examples are linked by no binary"},
@@ -91,7 +94,7 @@ var mayImport = []wall{
 }
 
 // importedByAll are packages that no wall keeps out.
-var importedByAll = []string{"internal/version", "internal/failpoint", "internal/alarm", "internal/bulk"}
+var importedByAll = []string{"internal/version", "internal/failpoint", "internal/alarm", "internal/bulk", "internal/rawio"}
 
 // onlyIn keeps an ability in the few packages that are read for it. Test files
 // may import what they like.

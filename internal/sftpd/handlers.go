@@ -194,7 +194,7 @@ func (s *server) RealPath(name string) (string, error) {
 	if !path.IsAbs(name) {
 		name = path.Join(s.start, name)
 	}
-	return s.tree.resolve(path.Clean(name)), nil
+	return s.tree.Resolve(path.Clean(name)), nil
 }
 
 // Readlink implements [sftp.ReadlinkFileLister].

@@ -17,7 +17,7 @@ func (s *server) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 		info, err := s.tree.Stat(r.Filepath)
 		return one{info}, err
 	}
-	if names, ok := s.tree.names(r.Filepath); ok {
+	if names, ok := s.tree.Names(r.Filepath); ok {
 		return &listing{tree: s.tree, dir: r.Filepath, names: names}, nil
 	}
 	f, err := s.tree.OpenFile(r.Filepath, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)

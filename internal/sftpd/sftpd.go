@@ -16,6 +16,7 @@ import (
 
 	"github.com/pkg/sftp"
 
+	"shellagent/internal/within"
 	"shellagent/shell"
 )
 
@@ -27,7 +28,7 @@ func Serve(in io.Reader, out io.WriteCloser, rights shell.Files, start string) e
 	if err != nil {
 		return err
 	}
-	defer s.tree.close()
+	defer s.tree.Close()
 	if !rights.Has(start) {
 		start = rights.Paths[0]
 	}
@@ -66,7 +67,7 @@ func newServer(rights shell.Files) (*server, error) {
 	if rights.Paths == nil {
 		return s, nil
 	}
-	t, err := openRoots(rights.Paths)
+	t, err := within.Open(rights.Paths)
 	s.tree = t
 	return s, err
 }

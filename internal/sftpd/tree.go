@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"shellagent/internal/within"
 )
 
 // tree is the part of the file system that is served. Names are absolute and
@@ -23,18 +25,21 @@ type tree interface {
 	Chown(name string, uid, gid int) error
 	Chtimes(name string, accessed, modified time.Time) error
 
-	// resolve returns the name without symbolic links, as far as that is known.
-	resolve(name string) string
-	// names lists a directory that is there only because it leads to others; ok is
+	// Resolve returns the name without symbolic links, as far as that is known.
+	Resolve(name string) string
+	// Names lists a directory that is there only because it leads to others; ok is
 	// false for all others.
-	names(name string) (list []string, ok bool)
-	close()
+	Names(name string) (list []string, ok bool)
+	Close()
 }
 
 // whole is all that the user may touch.
 type whole struct{}
 
-var _ tree = whole{}
+var (
+	_ tree = whole{}
+	_ tree = (*within.Roots)(nil)
+)
 
 func (whole) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	return os.OpenFile(name, flag, perm)
@@ -50,10 +55,10 @@ func (whole) Symlink(target, name string) error         { return os.Symlink(targ
 func (whole) Chmod(name string, mode fs.FileMode) error { return os.Chmod(name, mode) }
 func (whole) Chown(name string, uid, gid int) error     { return os.Chown(name, uid, gid) }
 func (whole) Chtimes(name string, a, m time.Time) error { return os.Chtimes(name, a, m) }
-func (whole) names(string) ([]string, bool)             { return nil, false }
-func (whole) close()                                    {}
+func (whole) Names(string) ([]string, bool)             { return nil, false }
+func (whole) Close()                                    {}
 
-func (whole) resolve(name string) string {
+func (whole) Resolve(name string) string {
 	if real, err := filepath.EvalSymlinks(name); err == nil {
 		return real
 	}

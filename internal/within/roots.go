@@ -1,4 +1,7 @@
-package sftpd
+// Package within is a file system that ends at some directories: no name, no
+// symbolic link and no exchange of one while it is followed leads out of them. It
+// is kept by file descriptors ([os.Root]).
+package within
 
 import (
 	"fmt"
@@ -13,9 +16,10 @@ import (
 	"shellagent/shell"
 )
 
-// roots are directories beyond which nothing leads. What is above them is shown
-// as far as it leads to one, and holds nothing else.
-type roots struct {
+// Roots are directories beyond which nothing leads. What is above them is shown
+// as far as it leads to one, and holds nothing else. Names are absolute and clean.
+// The methods do what those of package os do; they may be used concurrently.
+type Roots struct {
 	all []root
 }
 
@@ -24,16 +28,14 @@ type root struct {
 	fs  *os.Root
 }
 
-var _ tree = (*roots)(nil)
-
-// openRoots opens the directories as they are now: one that is replaced later is
-// still the one that was meant.
-func openRoots(dirs []string) (*roots, error) {
-	r := &roots{}
+// Open opens the directories as they are now: one that is replaced later is still
+// the one that was meant.
+func Open(dirs []string) (*Roots, error) {
+	r := &Roots{}
 	for _, dir := range dirs {
 		opened, err := os.OpenRoot(dir)
 		if err != nil {
-			r.close()
+			r.Close()
 			return r, fmt.Errorf("what may be served cannot be opened: %w", err)
 		}
 		r.all = append(r.all, root{dir, opened})
@@ -43,14 +45,15 @@ func openRoots(dirs []string) (*roots, error) {
 	return r, nil
 }
 
-func (r *roots) close() {
+// Close lets go of the directories.
+func (r *Roots) Close() {
 	for _, one := range r.all {
 		_ = one.fs.Close()
 	}
 }
 
 // at finds the root of a name, and the name below it.
-func (r *roots) at(op, name string) (*os.Root, string, error) {
+func (r *Roots) at(op, name string) (*os.Root, string, error) {
 	for _, one := range r.all {
 		if !(shell.Files{Paths: []string{one.dir}}).Has(name) {
 			continue
@@ -66,7 +69,7 @@ func (r *roots) at(op, name string) (*os.Root, string, error) {
 
 // both finds the one root of two names: nothing is renamed or linked from one to
 // another, as between two file systems.
-func (r *roots) both(op, from, to string) (where *os.Root, below, target string, err error) {
+func (r *Roots) both(op, from, to string) (where *os.Root, below, target string, err error) {
 	where, below, err = r.at(op, from)
 	if err != nil {
 		return nil, "", "", err
@@ -78,7 +81,8 @@ func (r *roots) both(op, from, to string) (where *os.Root, below, target string,
 	return where, below, target, err
 }
 
-func (r *roots) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+// OpenFile is [os.OpenFile].
+func (r *Roots) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	at, below, err := r.at("open", name)
 	if err != nil {
 		return nil, err
@@ -86,8 +90,9 @@ func (r *roots) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, err
 	return at.OpenFile(below, flag, perm)
 }
 
-func (r *roots) Stat(name string) (fs.FileInfo, error) {
-	if _, above := r.names(name); above {
+// Stat is [os.Stat]. What is above a root is a directory.
+func (r *Roots) Stat(name string) (fs.FileInfo, error) {
+	if _, above := r.Names(name); above {
 		return wayTo(name), nil
 	}
 	at, below, err := r.at("stat", name)
@@ -98,8 +103,9 @@ func (r *roots) Stat(name string) (fs.FileInfo, error) {
 	return called(name, info), err
 }
 
-func (r *roots) Lstat(name string) (fs.FileInfo, error) {
-	if _, above := r.names(name); above {
+// Lstat is [os.Lstat]. What is above a root is a directory.
+func (r *Roots) Lstat(name string) (fs.FileInfo, error) {
+	if _, above := r.Names(name); above {
 		return wayTo(name), nil
 	}
 	at, below, err := r.at("lstat", name)
@@ -110,7 +116,8 @@ func (r *roots) Lstat(name string) (fs.FileInfo, error) {
 	return called(name, info), err
 }
 
-func (r *roots) Readlink(name string) (string, error) {
+// Readlink is [os.Readlink].
+func (r *Roots) Readlink(name string) (string, error) {
 	at, below, err := r.at("readlink", name)
 	if err != nil {
 		return "", err
@@ -118,7 +125,8 @@ func (r *roots) Readlink(name string) (string, error) {
 	return at.Readlink(below)
 }
 
-func (r *roots) Mkdir(name string, perm fs.FileMode) error {
+// Mkdir is [os.Mkdir].
+func (r *Roots) Mkdir(name string, perm fs.FileMode) error {
 	at, below, err := r.at("mkdir", name)
 	if err != nil {
 		return err
@@ -126,7 +134,8 @@ func (r *roots) Mkdir(name string, perm fs.FileMode) error {
 	return at.Mkdir(below, perm)
 }
 
-func (r *roots) Remove(name string) error {
+// Remove is [os.Remove].
+func (r *Roots) Remove(name string) error {
 	at, below, err := r.at("remove", name)
 	if err != nil {
 		return err
@@ -134,7 +143,8 @@ func (r *roots) Remove(name string) error {
 	return at.Remove(below)
 }
 
-func (r *roots) Rename(from, to string) error {
+// Rename is [os.Rename]. Nothing is moved from one root to another.
+func (r *Roots) Rename(from, to string) error {
 	at, below, target, err := r.both("rename", from, to)
 	if err != nil {
 		return err
@@ -142,7 +152,8 @@ func (r *roots) Rename(from, to string) error {
 	return at.Rename(below, target)
 }
 
-func (r *roots) Link(from, to string) error {
+// Link is [os.Link]. Both names are below one root.
+func (r *Roots) Link(from, to string) error {
 	at, below, target, err := r.both("link", from, to)
 	if err != nil {
 		return err
@@ -150,7 +161,8 @@ func (r *roots) Link(from, to string) error {
 	return at.Link(below, target)
 }
 
-func (r *roots) Symlink(target, name string) error {
+// Symlink is [os.Symlink].
+func (r *Roots) Symlink(target, name string) error {
 	at, below, err := r.at("symlink", name)
 	if err != nil {
 		return err
@@ -158,7 +170,8 @@ func (r *roots) Symlink(target, name string) error {
 	return at.Symlink(target, below)
 }
 
-func (r *roots) Chmod(name string, mode fs.FileMode) error {
+// Chmod is [os.Chmod].
+func (r *Roots) Chmod(name string, mode fs.FileMode) error {
 	at, below, err := r.at("chmod", name)
 	if err != nil {
 		return err
@@ -166,7 +179,8 @@ func (r *roots) Chmod(name string, mode fs.FileMode) error {
 	return at.Chmod(below, mode)
 }
 
-func (r *roots) Chown(name string, uid, gid int) error {
+// Chown is [os.Chown].
+func (r *Roots) Chown(name string, uid, gid int) error {
 	at, below, err := r.at("chown", name)
 	if err != nil {
 		return err
@@ -174,7 +188,8 @@ func (r *roots) Chown(name string, uid, gid int) error {
 	return at.Chown(below, uid, gid)
 }
 
-func (r *roots) Chtimes(name string, accessed, modified time.Time) error {
+// Chtimes is [os.Chtimes].
+func (r *Roots) Chtimes(name string, accessed, modified time.Time) error {
 	at, below, err := r.at("chtimes", name)
 	if err != nil {
 		return err
@@ -182,10 +197,12 @@ func (r *roots) Chtimes(name string, accessed, modified time.Time) error {
 	return at.Chtimes(below, accessed, modified)
 }
 
-// resolve follows nothing: a link that leads out would be told of.
-func (r *roots) resolve(name string) string { return name }
+// Resolve follows nothing: a link that leads out would be told of.
+func (r *Roots) Resolve(name string) string { return name }
 
-func (r *roots) names(name string) (list []string, above bool) {
+// Names lists a directory that is there only because it leads to others; above is
+// false for all others.
+func (r *Roots) Names(name string) (list []string, above bool) {
 	for _, one := range r.all {
 		if name == one.dir || (shell.Files{Paths: []string{one.dir}}).Has(name) {
 			return nil, false
