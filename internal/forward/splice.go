@@ -22,19 +22,80 @@ var _ Conn = (*Stream)(nil)
 // end of one direction leaves the other open. When one breaks, so does the other:
 // err is then what broke first. It returns the bytes that came from a and from b.
 func Splice(a, b Conn) (fromA, fromB uint64, err error) {
-	var first sync.Once
-	broke := func(why error) {
-		first.Do(func() { err = why })
-		a.Reset()
-		b.Reset()
-	}
+	s := &splicing{a: a, b: b}
 	var wait sync.WaitGroup
-	wait.Go(func() { fromA = oneWay(b, a, broke) })
-	fromB = oneWay(a, b, broke)
+	wait.Go(func() { fromA = s.oneWay(b, a) })
+	fromB = s.oneWay(a, b)
 	wait.Wait()
 	a.Close()
 	b.Close()
-	return fromA, fromB, err
+	return fromA, fromB, s.err
+}
+
+// splicing is what the two directions know of each other.
+type splicing struct {
+	a, b Conn
+
+	mu      sync.Mutex
+	ended   bool  // one direction has, in order
+	refused error // why what comes the other way is dropped
+	over    bool  // nothing goes either way any more
+	err     error
+}
+
+// broke breaks both directions.
+func (s *splicing) broke(why error) {
+	s.mu.Lock()
+	first := !s.over
+	if first {
+		s.over, s.err = true, why
+	}
+	s.mu.Unlock()
+	if first {
+		s.a.Reset()
+		s.b.Reset()
+	}
+}
+
+// end says that a direction has ended in order.
+func (s *splicing) end() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.leaveIfAlone()
+}
+
+// refuse says that nobody takes what comes one way. While the other goes on the
+// peer's last words may still be there, and then nothing is left to wait for.
+func (s *splicing) refuse(why error) {
+	s.mu.Lock()
+	s.refused = why
+	s.mu.Unlock()
+	s.leaveIfAlone()
+}
+
+func (s *splicing) leaveIfAlone() {
+	s.mu.Lock()
+	alone := s.ended && s.refused != nil && !s.over
+	if alone {
+		s.over, s.err = true, s.refused
+	}
+	s.mu.Unlock()
+	if alone {
+		s.leave()
+	}
+}
+
+// leave ends a direction whose bytes nobody takes, after the other has ended. A
+// stream's peer is told to stop; what a socket was given still arrives.
+func (s *splicing) leave() {
+	for _, c := range []Conn{s.a, s.b} {
+		if stream, ok := c.(*Stream); ok {
+			stream.Reset()
+		} else {
+			c.Close()
+		}
+	}
 }
 
 const (
@@ -50,9 +111,8 @@ var (
 )
 
 // oneWay copies until from ends. A write that fails does not break what comes the
-// other way, where the peer's last words may still be: the rest is read and
-// dropped, until the other direction says how it ended.
-func oneWay(to, from Conn, broke func(error)) (n uint64) {
+// other way: the rest is read and dropped.
+func (s *splicing) oneWay(to, from Conn) (n uint64) {
 	small := smallBuffers.Get().(*[smallBuffer]byte)
 	defer smallBuffers.Put(small)
 	var large *[largeBuffer]byte
@@ -63,15 +123,19 @@ func oneWay(to, from Conn, broke func(error)) (n uint64) {
 		if got > 0 && !dropped {
 			written, failed := to.Write(buf[:got])
 			n += uint64(written)
-			dropped = failed != nil
+			if dropped = failed != nil; dropped {
+				s.refuse(failed)
+			}
 		}
-		if err == io.EOF { // itself: a stream's error when all of them broke wraps it
-			to.CloseWrite()
-			err = nil
-			break
-		}
-		if err != nil {
-			broke(err)
+		// What fails beside bytes fails again without them. A stream whose
+		// session is over may have more that it was given before.
+		if err != nil && (got == 0 || err == io.EOF) {
+			if err == io.EOF {
+				to.CloseWrite()
+				s.end()
+			} else {
+				s.broke(err)
+			}
 			break
 		}
 		switch {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -136,4 +137,54 @@ func TestSpliceOverStreams(t *testing.T) {
 		t.Errorf("the end of all arrived as %v", err)
 	}
 	<-done
+}
+
+// Whoever sends on although the other end has left is stopped.
+func TestSpliceStopsWhoeverIsNotHeard(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		left, right, done := through(t, network)
+		right.Close()
+		for chunk := make([]byte, 64<<10); ; {
+			if _, err := left.Write(chunk); err != nil {
+				break
+			}
+		}
+		if end := <-done; end.err == nil || end.fromB != 0 {
+			t.Errorf("%s: %+v", network, end)
+		}
+	}
+}
+
+// The same over the multiplexer, from either end.
+func TestSpliceStopsWhoeverIsNotHeardOverStreams(t *testing.T) {
+	client, server := pair(t)
+	out := make(chan net.Conn, 1)
+	answering(t, server, func(Request) Answer { return Answer{} }, func(s *Stream) {
+		near, far := sockets(t, "tcp")
+		out <- near
+		Splice(s, Socket(far))
+	})
+	for _, rightLeaves := range []bool{true, false} {
+		s, _, err := client.Ask(limited(t), Request{Open: TCP, Host: "a", Port: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		left, a := sockets(t, "tcp")
+		done := make(chan struct{})
+		go func() { defer close(done); Splice(Socket(a), s) }()
+		stays, leaves := left, <-out
+		if !rightLeaves {
+			stays, leaves = leaves, stays
+		}
+		leaves.Close()
+		for chunk := make([]byte, 64<<10); ; {
+			if _, err := stays.Write(chunk); err != nil {
+				if errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Error("it is not stopped")
+				}
+				break
+			}
+		}
+		<-done
+	}
 }
