@@ -127,9 +127,10 @@ func (s *splicing) oneWay(to, from Conn) (n uint64) {
 				s.refuse(failed)
 			}
 		}
-		// What fails beside bytes fails again without them. A stream whose
-		// session is over may have more that it was given before.
-		if err != nil && (got == 0 || err == io.EOF) {
+		// What fails beside bytes fails again without them: a stream whose session
+		// is over may have more that it was given before. An error that only
+		// wraps io.EOF is the session's, not the stream's.
+		if err != nil && got == 0 {
 			if err == io.EOF {
 				to.CloseWrite()
 				s.end()
