@@ -58,7 +58,7 @@ var mayImport = []wall{
 	{"internal/tunnel", []string{"shell", "internal/forward", "internal/socks", "internal/sshagent", "internal/sshargs"}, "it carries connections over a session; how that came to be is the caller's"},
 	{"internal/share", []string{"shell"}, "it carries sessions between processes of one user, and knows no network"},
 	{"internal/fanout", nil, "it runs one thing on many targets and shows what they print, whatever they are"},
-	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/forward", "internal/fanout", "internal/proxycommand", "internal/share", "internal/sshargs", "internal/terminal", "internal/tunnel"}, "commands of both binaries: the client's side only"},
+	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/copying", "internal/forward", "internal/fanout", "internal/proxycommand", "internal/share", "internal/sshargs", "internal/terminal", "internal/tunnel"}, "commands of both binaries: the client's side only"},
 	{"audit", []string{"shell", "seal", "jwtauth"}, "it writes facts down and passes them on; it decides nothing"},
 	{"audit/drain", []string{"audit", "shell"}, "it reads what a session shows, and writes it to a trail; who it belongs to is in the grant"},
 	{"audit/sink", []string{"audit"}, "it passes on what is written down, and asks nobody what that means"},

@@ -53,7 +53,11 @@ func sftpCommand() *cobra.Command {
 			return cli.Exit(0)
 		},
 	}
+	registerRights(cmd, &rights)
+	return cmd
+}
+
+func registerRights(cmd *cobra.Command, rights *shell.Files) {
 	cmd.Flags().BoolVar(&rights.ReadOnly, "read-only", false, "change nothing")
 	cmd.Flags().StringArrayVar(&rights.Paths, "path", nil, "serve what is in or below `DIRECTORY`, and nothing else")
-	return cmd
 }

@@ -37,10 +37,18 @@ type reach struct {
 }
 
 func (r *reach) register(c *cobra.Command) {
+	r.registerWithoutPort(c)
+	c.Flags().IntVarP(&r.port, "port", "p", 0, portUsage)
+}
+
+const portUsage = "`PORT` of the agent (default: the target's, else 4000)"
+
+// registerWithoutPort leaves out the one flag that another letter stands for in
+// programs which people know.
+func (r *reach) registerWithoutPort(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVarP(&r.config, "config", "c", "", "client configuration `FILE`, instead of the user's and the system's")
 	f.StringVarP(&r.identity, "identity", "i", "", "private key `FILE` to sign with, or a public one whose private half ssh-agent has")
-	f.IntVarP(&r.port, "port", "p", 0, "`PORT` of the agent (default: the target's, else 4000)")
 	f.BoolVar(&r.acceptNew, "accept-new", false, "accept the host key of an agent that is met for the first time")
 	f.StringVar(&r.fingerprint, "fingerprint", "", "accept the agent with this host key `FINGERPRINT` and no other")
 	f.StringVar(&r.ca, "ca", "", "PEM `FILE` of the certificate authorities to trust, instead of the system's")

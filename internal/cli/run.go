@@ -122,7 +122,7 @@ type surroundings struct {
 // commands are those that every binary has.
 func commands(s *surroundings) []*cobra.Command {
 	all := []*cobra.Command{
-		shellCommand(s), execCommand(s), sshCommand(s), sessionsCommand(s), attachCommand(s), watchCommand(s), killCommand(s),
+		shellCommand(s), execCommand(s), cpCommand(s), sshCommand(s), sessionsCommand(s), attachCommand(s), watchCommand(s), killCommand(s),
 		confirmCommand(s), shareCommand(s), keysCommand(s), tokenCommand(s), versionCommand(s),
 	}
 	nameExamples(all, s.ui.name)
