@@ -160,6 +160,11 @@ func (p *parser) jump(value string) error {
 	if p.Settings.Get("proxycommand") != "" {
 		return &Error{Text: "Cannot specify -J with ProxyCommand"}
 	}
+	if value != "none" {
+		if _, err := ParseJump(value); err != nil {
+			return err
+		}
+	}
 	p.Settings.first("proxyjump", value)
 	return nil
 }
