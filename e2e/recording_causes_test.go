@@ -123,6 +123,7 @@ func TestRecordingMeetsALimit(t *testing.T) {
 func TestSampledRecording(t *testing.T) {
 	h := startHost(t, func(h *host, c object) {
 		recorded(object{"sample": 65536})(h, c)
+		c["audit"] = object{}
 		all := h.debugSource()
 		all["record"] = true
 		c["sources"].(object)["all"] = all

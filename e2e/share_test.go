@@ -242,11 +242,11 @@ func TestSocketsOfOthersAreNotTrusted(t *testing.T) {
 		}
 	}
 	refused("a directory that others may write")
-	if os.Geteuid() != 0 {
-		return
-	}
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 {
+		return
 	}
 	if err := os.Chown(dir, 65534, 65534); err != nil {
 		t.Fatal(err)
