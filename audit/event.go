@@ -36,6 +36,10 @@ const (
 	SessionEnded     Kind = "session.ended"
 	CommandRun       Kind = "command.run"
 	LimitReached     Kind = "limit.reached"
+	ForwardOpened    Kind = "forward.opened"
+	ForwardEnded     Kind = "forward.ended"
+	ForwardDenied    Kind = "forward.denied"
+	ForwardFailed    Kind = "forward.failed"
 	RecordingFailed  Kind = "recording.failed"
 
 	// Of the trail of output alone; see package drain.
@@ -90,6 +94,15 @@ type Event struct {
 	// of its last link once it is complete.
 	Recording string `json:"recording,omitzero"`
 	Sealed    string `json:"recordingSum,omitzero"`
+
+	// Forward is "open", "listen" or "accept", Destination a host and port, a path or
+	// "agent", Addresses what a name stood for, and Peer who came in.
+	Forward     string   `json:"forward,omitzero"`
+	Destination string   `json:"destination,omitzero"`
+	Addresses   []string `json:"addresses,omitzero"`
+	Peer        string   `json:"peer,omitzero"`
+	// Broken says that a connection ended otherwise than in order.
+	Broken bool `json:"broken,omitzero"`
 
 	Agent string `json:"agent,omitzero"` // version
 	Error string `json:"error,omitzero"`

@@ -31,6 +31,19 @@ func factsOf(e *shell.Event) []*Event {
 	return complete(f, e)
 }
 
+// forwarded adds what was opened, listened on or came in, and what crossed it.
+func (f *Event) forwarded(e *shell.Event) {
+	d := e.Detail.Forward
+	f.Forward, f.Destination, f.Peer, f.Reason, f.Broken = d.Do, d.Destination, d.From, d.Code, d.Broken
+	for _, a := range d.Addresses {
+		f.Addresses = append(f.Addresses, a.String())
+	}
+	if e.Kind == shell.EventForwardEnded && d.Code == "" {
+		in, out := e.Input, e.Output
+		f.Input, f.Output, f.Duration = &in, &out, e.Duration.Seconds()
+	}
+}
+
 var kinds = map[shell.EventKind]Kind{
 	shell.EventOpened:       SessionOpened,
 	shell.EventEnded:        SessionEnded,
@@ -44,8 +57,14 @@ var kinds = map[shell.EventKind]Kind{
 	shell.EventUpgraded:     AgentUpgraded,
 	shell.EventLimit:        LimitReached,
 	shell.EventKeyRevoked:   KeyRevoked,
-	shell.EventStarted:      AgentStarted,
-	shell.EventStopped:      AgentStopped,
+
+	shell.EventForwardOpened: ForwardOpened,
+	shell.EventForwardEnded:  ForwardEnded,
+	shell.EventForwardDenied: ForwardDenied,
+	shell.EventForwardFailed: ForwardFailed,
+
+	shell.EventStarted: AgentStarted,
+	shell.EventStopped: AgentStopped,
 
 	shell.EventRecorded:         RecordingComplete,
 	shell.EventRecordingFailed:  RecordingFailed,
@@ -66,6 +85,8 @@ func complete(f *Event, e *shell.Event) []*Event {
 		code, in, out := e.Exit.Code, e.Input, e.Output
 		f.Exit, f.Signal, f.Reason, f.Input, f.Output = &code, e.Exit.Signal, e.Exit.Reason, &in, &out
 		f.Duration = e.Duration.Seconds()
+	case shell.EventForwardOpened, shell.EventForwardEnded, shell.EventForwardDenied, shell.EventForwardFailed:
+		f.forwarded(e)
 	case shell.EventContinued:
 		f.Duration = e.Duration.Seconds()
 	case shell.EventRefusals:

@@ -23,6 +23,12 @@ func (e *Event) String() string {
 	if e.Remote != "" {
 		add("from %s", e.Remote)
 	}
+	if e.Forward != "" {
+		add("%s %s", e.Forward, e.Destination)
+	}
+	if e.Peer != "" {
+		add("for %s", e.Peer)
+	}
 	if e.Sink != "" {
 		add("sink %s", e.Sink)
 	}
@@ -41,7 +47,7 @@ func (e *Event) String() string {
 	if e.Signal != "" {
 		add("by SIG%s", e.Signal)
 	}
-	if e.Kind == SessionEnded && e.Output != nil && e.Input != nil {
+	if (e.Kind == SessionEnded || e.Kind == ForwardEnded) && e.Output != nil && e.Input != nil {
 		add("after %v, %d bytes out, %d in", time.Duration(e.Duration*float64(time.Second)).Round(time.Millisecond), *e.Output, *e.Input)
 	}
 	if e.Session != "" {

@@ -46,6 +46,10 @@ type Config struct {
 	// Drain is told of a session whose grant asks for its output to be sent on,
 	// before anything else of it is known; nil when there is nowhere to send it.
 	Drain func(*shell.Session, shell.Grant)
+	// Forward is told of a session of forwards and its program, before anything else
+	// of it is known; AgentSocket is [sources.Request.AgentSocket]. Both may be nil.
+	Forward     func(*shell.Session, shell.Program)
+	AgentSocket func(kid string, uid uint32, path string) bool
 	// Host names this host in messages to the client.
 	Host string
 	// Confirm is told that somebody came in who confirms a reload, and says
@@ -70,6 +74,8 @@ type Broker struct {
 	start    StartFunc
 	records  RecordFunc
 	drain    func(*shell.Session, shell.Grant)
+	forward  func(*shell.Session, shell.Program)
+	sockets  func(kid string, uid uint32, path string) bool
 	hostname string
 	confirms func(Confirmation) error
 	admits   func() error
@@ -123,6 +129,7 @@ func New(c Config) (*Broker, error) {
 	}
 	b := &Broker{
 		guard: c.Guard, sessions: c.Registry, start: c.Start, records: c.Record, drain: c.Drain,
+		forward: c.Forward, sockets: c.AgentSocket,
 		hostname: c.Host, confirms: c.Confirm, admits: c.Admission, observer: c.Observer, log: c.Log, now: c.Now,
 		turns:   NewTurns(runtime.GOMAXPROCS(0)+1, 1),
 		clients: make(map[string]*client), lives: make(map[string]*live),

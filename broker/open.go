@@ -35,7 +35,7 @@ func (b *Broker) open(ctx context.Context, call *shell.Call, who *caller, source
 	}
 	ask := sources.Request{
 		Source: source, Key: who.key, Vouched: who.vouched, Claims: who.token.Claims.Map,
-		Remote: call.Remote.Addr(), Now: b.now(), Open: req,
+		Remote: call.Remote.Addr(), Now: b.now(), Open: req, AgentSocket: b.sockets,
 	}
 	s, existed, err := b.decideAndStart(ctx, call, who, ask, body, key)
 	if err != nil {
@@ -93,6 +93,9 @@ func (b *Broker) decideAndStart(ctx context.Context, call *shell.Call, who *call
 		recording.Follow(s)
 		if b.drain != nil && grant.Drain != nil {
 			b.drain(s, grant)
+		}
+		if b.forward != nil && grant.Forward != nil {
+			b.forward(s, p)
 		}
 		b.admit(s, ask, who.policy, holder)
 		return s, nil

@@ -75,6 +75,8 @@ func keeps(now, was shell.Grant) error {
 		return shell.Deny(shell.ReasonCommand, errors.New("the source forces another command than the one that runs"))
 	case was.Files != nil && (now.Files == nil || !now.Files.Covers(*was.Files)):
 		return shell.Deny(shell.ReasonAction, errors.New("less may be done with files than the session was begun with"))
+	case was.Forward != nil && (now.Forward == nil || !now.Forward.Covers(*was.Forward)):
+		return shell.Deny(shell.ReasonAction, errors.New("less may be forwarded than when the session was begun"))
 	}
 	return nil
 }

@@ -28,6 +28,12 @@
 //	recorded_segments_total                             counter: their pieces, each sealed by itself
 //	recordings_failed_total                             counter: recordings that could not begin, or not go on
 //	recordings_removed_total                            counter: recordings that were removed because of their age or size
+//	forwards_opened_total{do}                           counter: connections and listeners of forwards that were allowed; do
+//	                                                    is open, listen, or accept for what came in at a listener
+//	forwards_ended_total{do}                            counter: those of them that ended and could tell it
+//	forwards_denied_total{do}                           counter: those that policy denied
+//	forwards_failed_total{code}                         counter: what did not come to be for another reason, by PROTOCOL.md's code
+//	forwarded_bytes_total{direction}                    counter: bytes from_client and to_client of connections that ended
 //	audit_events_total                                  counter: events written to the audit trail
 //	audit_events_lost_total                             counter: events that were never written
 //	audit_events_waiting                                gauge: events in memory that are not written yet

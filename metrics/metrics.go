@@ -40,6 +40,7 @@ type Metrics struct {
 	upgrades       *counter
 	upgradesFailed *counter
 	recording      recordingMetrics
+	forwards       forwardMetrics
 
 	// mu guards what follows; hot paths take it for reading only.
 	mu       sync.RWMutex
@@ -67,6 +68,7 @@ func New(c Config) *Metrics {
 		upgrades:       newCounter("upgrades_total", "How often the agent was replaced in place."),
 		upgradesFailed: newCounter("upgrade_failures_total", "Upgrades in place that were refused: the agent goes on as it was."),
 		recording:      newRecordingMetrics(),
+		forwards:       newForwardMetrics(),
 		series:         make(map[pair]*series),
 		placed:         make(map[string]bool),
 		live:           make(map[string]*session),
@@ -82,6 +84,7 @@ func New(c Config) *Metrics {
 		m.recording.live, m.recording.bytes, m.recording.segments, m.recording.failures, m.recording.removed,
 		buildInfo(c), sessionCollector{m}, goCollector{}, processCollector{},
 	}
+	m.all = append(m.all, m.forwards.all...)
 	refusals := ours(kindCounter, "refusals_total", "Refused requests by reason.", "reason")
 	// Every reason is there from the start: rate() needs the 0 before the first.
 	for _, r := range shell.Refusals() {
@@ -132,6 +135,8 @@ func (m *Metrics) Observe(e shell.Event) {
 		}
 	case shell.EventContinued:
 		m.goOn(e)
+	case shell.EventForwardOpened, shell.EventForwardEnded, shell.EventForwardDenied, shell.EventForwardFailed:
+		m.forwards.observe(e)
 	default:
 		m.recording.observe(e)
 	}

@@ -8,6 +8,9 @@ const (
 	ActionShell Action = "shell" // the source's shell
 	ActionExec  Action = "exec"  // a command, as arguments or as a string
 	ActionSFTP  Action = "sftp"  // files
+	// ActionForward is connections through the host: what of it a source allows is
+	// in [Forward].
+	ActionForward Action = "forward"
 )
 
 // Action returns what the request asks for. It depends on what is asked for and

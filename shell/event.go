@@ -31,6 +31,10 @@ const (
 	EventSegment                               // Source, Output: bytes added to a recording
 	EventRecorded                              // Session…Remote, Detail.Recording and Sealed: a recording is complete
 	EventRecordingFailed                       // Session…Remote, Detail.Recording, Err; Detail.Why: "required" when the session may not go on without; Count: 1 when it had begun
+	EventForwardOpened                         // Session…Remote, Detail.Forward: something of a session of forwards was allowed
+	EventForwardEnded                          // Session…Remote, Detail.Forward, Duration, Input and Output: bytes from and to the client; its Code when it never was
+	EventForwardDenied                         // Session…Remote, Detail.Forward with its Code
+	EventForwardFailed                         // Session…Remote, Detail.Forward with its Code: it could not even be asked for
 	EventRecordingRemoved                      // Source, Session, Detail.Recording; Detail.Why: "age" or "size"
 )
 
@@ -72,4 +76,22 @@ type Detail struct {
 	// Recording is its file, Sealed the hash of its last link once it is complete.
 	Recording string
 	Sealed    string
+	// Forward is what was opened, listened on or came in.
+	Forward *Forwarded
+}
+
+// Forwarded is one thing that a session of forwards did, or was not let do.
+type Forwarded struct {
+	// Do is "open", "listen" or "accept".
+	Do string
+	// Destination is a host and port, a path, or "agent"; Addresses what of the
+	// host's could be used.
+	Destination string
+	Addresses   []netip.Addr
+	// From is the peer of what came in, "" when it has no address.
+	From string
+	// Code says why it was not, "" when it was: one of PROTOCOL.md's.
+	Code string
+	// Broken says that it ended as a broken connection does.
+	Broken bool
 }

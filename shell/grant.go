@@ -54,6 +54,8 @@ type Grant struct {
 	Forced bool `json:",omitzero"`
 	// Files, unless nil, has the agent serve files in place of a Path.
 	Files *Files `json:",omitzero"`
+	// Forward, unless nil, has the agent forward connections in place of a Path.
+	Forward *Forward `json:",omitzero"`
 
 	Limits Limits
 	// Cover is [CoverOffered], [CoverRequired], or "" for no keystroke cover.

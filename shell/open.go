@@ -17,11 +17,12 @@ type Terminal struct {
 	Winsize
 }
 
-// Values of [OpenRequest.Subsystem]. Both are files, and [ActionSFTP]: what a
-// source allows of the one it allows of the other.
+// Values of [OpenRequest.Subsystem]. The first two are files, and [ActionSFTP]: what
+// a source allows of the one it allows of the other.
 const (
-	SubsystemSFTP = string(ActionSFTP)
-	SubsystemCopy = "copy"
+	SubsystemSFTP    = string(ActionSFTP)
+	SubsystemCopy    = "copy"
+	SubsystemForward = string(ActionForward)
 )
 
 // OpenRequest is the JSON body of an open. At most one of Argv, Command and
@@ -32,7 +33,8 @@ type OpenRequest struct {
 	// Command runs `SHELL -c Command`.
 	Command string `json:"command,omitempty"`
 	// Subsystem is what the agent has built in and serves in place of a program:
-	// "sftp" (SFTP, version 3), "copy" (that of agent cp), or "".
+	// "sftp" (SFTP, version 3), "copy" (that of agent cp), "forward" (connections
+	// through the host), or "".
 	Subsystem string `json:"subsystem,omitempty"`
 	// Terminal is nil for a program on pipes.
 	Terminal *Terminal `json:"terminal,omitempty"`

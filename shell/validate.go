@@ -33,8 +33,8 @@ func (r *OpenRequest) Validate() error {
 	if r.Subsystem != "" && (len(r.Argv) > 0 || r.Command != "" || r.Terminal != nil) {
 		return errors.New("open: a subsystem takes no argv, no command and no terminal")
 	}
-	if r.Subsystem != "" && r.Subsystem != SubsystemSFTP && r.Subsystem != SubsystemCopy {
-		return fmt.Errorf("open: there is no subsystem %.40q: there are %s and %s", r.Subsystem, SubsystemSFTP, SubsystemCopy)
+	if subsystems := []string{SubsystemSFTP, SubsystemCopy, SubsystemForward}; r.Subsystem != "" && !slices.Contains(subsystems, r.Subsystem) {
+		return fmt.Errorf("open: there is no subsystem %.40q: there are %s", r.Subsystem, strings.Join(subsystems, ", "))
 	}
 	if len(r.Argv) > MaxArgv {
 		return fmt.Errorf("open: %d arguments, at most %d are taken", len(r.Argv), MaxArgv)

@@ -20,11 +20,23 @@ type Allow struct {
 	Exec bool `json:"exec"`
 	// SFTP is files, which the agent serves itself as the source's user.
 	SFTP FileAccess `json:"sftp"`
+	// LocalForward are where connections through the host may lead (-L, -D, -W),
+	// RemoteForward what may be listened on there (-R); see [ParseDestination].
+	// Nil means nothing, with any other rights.
+	LocalForward  []string `json:"localForward"`
+	RemoteForward []string `json:"remoteForward"`
+	// AgentForward lets programs on the host use the client's key agent (-A).
+	AgentForward bool `json:"agentForward"`
 }
 
 // defaultAllow is what a source without allow allows: all that its user could do
-// with a shell.
+// with a shell, but forwards, which open a way past the host's walls.
 var defaultAllow = Allow{Shell: true, Exec: true, SFTP: FileAccess{On: true}}
+
+// forwards says whether anything may be forwarded.
+func (a Allow) forwards() bool {
+	return len(a.LocalForward) > 0 || len(a.RemoteForward) > 0 || a.AgentForward
+}
 
 // actions returns what is allowed, in the order in which it is told.
 func (a Allow) actions() []shell.Action {
@@ -32,7 +44,7 @@ func (a Allow) actions() []shell.Action {
 	for _, one := range []struct {
 		allowed bool
 		action  shell.Action
-	}{{a.Shell, shell.ActionShell}, {a.Exec, shell.ActionExec}, {a.SFTP.On, shell.ActionSFTP}} {
+	}{{a.Shell, shell.ActionShell}, {a.Exec, shell.ActionExec}, {a.SFTP.On, shell.ActionSFTP}, {a.forwards(), shell.ActionForward}} {
 		if one.allowed {
 			all = append(all, one.action)
 		}
@@ -53,6 +65,7 @@ func (b *builder) allow(s *source, c Source, at func(...string) string) {
 		allow = *c.Allow
 		s.servesFiles = allow.SFTP.On
 		b.files(s, allow.SFTP, at)
+		b.forward(s, allow, at)
 		if s.servesFiles && !s.force.IsZero() {
 			b.bad(at("allow", "sftp"), errors.New("forceCommand runs in place of whatever is asked for, so there is no sftp; keep one of the two"))
 		}
@@ -65,7 +78,7 @@ func (b *builder) allow(s *source, c Source, at func(...string) string) {
 	}
 	s.allow = allow.actions()
 	if len(s.allow) == 0 {
-		b.warn(fmt.Sprintf("source %q allows nothing: its allow has neither shell nor exec nor sftp", s.name))
+		b.warn(fmt.Sprintf("source %q allows nothing: its allow has neither shell nor exec nor sftp nor a forward", s.name))
 	}
 }
 

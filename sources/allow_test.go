@@ -14,7 +14,7 @@ import (
 func TestWhatMayBeAsked(t *testing.T) {
 	const shellOnly, execOnly = `"allow": {"shell": true}`, `"allow": {"exec": true}`
 	asked := map[shell.Action]shell.OpenRequest{
-		shell.ActionShell: {}, shell.ActionExec: {Argv: []string{"true"}}, shell.ActionSFTP: {Subsystem: "sftp"},
+		shell.ActionShell: {}, shell.ActionExec: {Argv: []string{"true"}}, shell.ActionSFTP: {Subsystem: "sftp"}, shell.ActionForward: {Subsystem: "forward"},
 	}
 	tests := []struct {
 		members string
@@ -30,6 +30,12 @@ func TestWhatMayBeAsked(t *testing.T) {
 		{`"allow": {"shell": true, "exec": false}`, "shell"},
 		{execOnly, "exec"},
 		{`"allow": {}`, "nothing"},
+		{`"allow": {"localForward": ["db:1"]}`, "forward"},
+		{`"allow": {"remoteForward": ["*:*"], "agentForward": false}`, "forward"},
+		{`"allow": {"agentForward": true, "exec": true}`, "exec, forward"},
+		{`"forceCommand": "true", "allow": {"agentForward": true}`, "forward"},
+		{`"commands": ["true"], "allow": {"exec": true, "localForward": ["db:1"]}`, "exec, forward"},
+		{`"shell": "/usr/sbin/nologin", "allow": {"localForward": ["db:1"]}`, "forward"},
 		{`"commands": ["true"]`, "exec"},
 		{`"commands": ["true"], "allow": {"exec": true}`, "exec"},
 		{`"forceCommand": "true"`, "shell, exec"},
@@ -39,7 +45,7 @@ func TestWhatMayBeAsked(t *testing.T) {
 	for _, tt := range tests {
 		p, key := one(t, tt.members, nil)
 		var allowed []shell.Action
-		for _, action := range []shell.Action{shell.ActionShell, shell.ActionExec, shell.ActionSFTP} {
+		for _, action := range []shell.Action{shell.ActionShell, shell.ActionExec, shell.ActionSFTP, shell.ActionForward} {
 			for _, again := range []bool{false, true} {
 				q := ask(p, "s", key)
 				q.Open, q.Again = asked[action], again

@@ -16,6 +16,9 @@ func (d *decision) askCommand(context.Context) (string, *shell.Denied) {
 	d.shell = d.source.shellPath(d.user.Shell)
 	var denied *shell.Denied
 	switch s := d.source; {
+	case open.Subsystem == shell.SubsystemForward:
+		d.grantForward()
+		return d.say("%s as %s", forwardText(s.forward), d.user.Name), nil
 	case open.Subsystem != "":
 		if denied = d.serveFiles(); denied == nil {
 			return d.say("%s as %s", filesText(s.files), d.user.Name), nil

@@ -49,7 +49,8 @@ type Source struct {
 	// SHELLAGENT_ORIGINAL_COMMAND and SSH_ORIGINAL_COMMAND.
 	ForceCommand Program `json:"forceCommand"`
 	// Allow is what may be asked of the source; nil means a shell, commands and
-	// SFTP, with Commands those alone, and with ForceCommand no SFTP.
+	// SFTP, with Commands those alone, and with ForceCommand no SFTP. Forwards are
+	// only where it names them.
 	Allow *Allow `json:"allow"`
 	// AcceptEnv are patterns with * and ? of variables that the client may set;
 	// nil means LANG, LC_*, COLORTERM and NO_COLOR.

@@ -30,6 +30,9 @@ type Request struct {
 	// Again says that a live session is asked about under a new policy. What
 	// was there at its start, the shell's file, is not looked for again.
 	Again bool
+	// AgentSocket says whether a path is the socket of a live session of forwards of
+	// a key and user, which SSH_AUTH_SOCK may then name; nil means that none is.
+	AgentSocket func(kid string, uid uint32, path string) bool
 }
 
 // ErrUndecided is wrapped by a denial that says nothing of the configuration or
@@ -240,7 +243,8 @@ func (d *decision) askRequest(context.Context) (string, *shell.Denied) {
 func (d *decision) askEnvironment(context.Context) (string, *shell.Denied) {
 	s, g := d.source, &d.grant
 	taken, dropped := s.accepted(d.request.Open.Env)
-	if g.Files != nil {
+	dropped = d.acceptAgent(taken, dropped)
+	if g.Files != nil || g.Forward != nil {
 		taken = nil // what serves files is no program of the client's choice
 	}
 	g.Env = s.environment(d.user, d.shell, taken, d.request.Open)

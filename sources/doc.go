@@ -37,7 +37,5 @@
 // is asked again for what lives on: so a further action is a constant of package
 // shell, a member of [shell.OpenRequest] that tells it apart, and a member of
 // [Allow] with what bounds it. What its process keeps to is in the grant, as
-// [shell.Files] is, so that the broker sees when less is allowed. Names are settled
-// for those to come: "localForward" and "remoteForward" (lists of destinations;
-// nothing without). None is a key of a configuration before it has an effect.
+// [shell.Files] and [shell.Forward] are, so that the broker sees when less is allowed.
 package sources

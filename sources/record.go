@@ -161,7 +161,9 @@ func checkLabelName(name string) error {
 // what the key's holder signed.
 func (d *decision) label() {
 	g, s := &d.grant, d.source
-	g.Record, g.Drain = s.record, s.drain
+	if g.Forward == nil { // what it carries are connections, which say nothing on a screen
+		g.Record, g.Drain = s.record, s.drain
+	}
 	if text, ok := labelText(d.request.Claims[OperationClaim]); ok {
 		g.Operation = text
 	}

@@ -35,6 +35,7 @@ type source struct {
 	// servesFiles says that sftp is allowed by name, and not for want of an allow.
 	servesFiles bool
 	files       shell.Files
+	forward     shell.Forward
 	banner      string
 
 	ring     map[string]*entry
@@ -103,6 +104,7 @@ func (b *builder) source(name string, global []named, rules []*rule, commands []
 	b.limits(s, c, at)
 	b.record(s, c.Record, at)
 	b.drain(s, c.Drain, at)
+	b.warnUnseen(s)
 	b.labels(s, c, at)
 	if len(s.ring) == 0 && len(s.vouchers) == 0 {
 		b.warn(fmt.Sprintf("source %q lets nobody in: no key and no verifyCommand opens it", name))

@@ -27,6 +27,8 @@ type SourceSummary struct {
 	Allow []shell.Action `json:"allow"`
 	// Files is what sftp may do, where Allow has it.
 	Files *FilesSummary `json:"sftp,omitempty"`
+	// Forward is what may be forwarded, where Allow has it.
+	Forward *ForwardSummary `json:"forward,omitempty"`
 	// Commands are the patterns that alone may be run; nil means any.
 	Commands     []string `json:"commands,omitempty"`
 	ForceCommand []string `json:"forceCommand,omitempty"`
@@ -66,6 +68,26 @@ type FilesSummary struct {
 	Paths []string `json:"paths,omitempty"`
 	// Text says the same in words.
 	Text string `json:"-"`
+}
+
+// ForwardSummary is what may be forwarded, as a configuration writes it.
+type ForwardSummary struct {
+	Local  []string `json:"local,omitempty"`
+	Remote []string `json:"remote,omitempty"`
+	Agent  bool     `json:"agent,omitempty"`
+	// Text says the same in words.
+	Text string `json:"-"`
+}
+
+func summarizeForward(f shell.Forward) *ForwardSummary {
+	sum := &ForwardSummary{Agent: f.Agent, Text: forwardText(f)}
+	for _, d := range f.Local {
+		sum.Local = append(sum.Local, d.String())
+	}
+	for _, d := range f.Remote {
+		sum.Remote = append(sum.Remote, d.String())
+	}
+	return sum
 }
 
 func summarizeLimits(l shell.Limits) LimitSummary {
@@ -115,6 +137,9 @@ func (p *Policy) summarize(ctx context.Context, s *source, now time.Time) Source
 	}
 	if slices.Contains(s.allow, shell.ActionSFTP) {
 		sum.Files = &FilesSummary{s.files.ReadOnly, slices.Clone(s.files.Paths), filesText(s.files)}
+	}
+	if slices.Contains(s.allow, shell.ActionForward) {
+		sum.Forward = summarizeForward(s.forward)
 	}
 	if sum.User == "" {
 		sum.User = p.self.Name

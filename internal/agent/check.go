@@ -24,7 +24,7 @@ func checkCommand() *cobra.Command {
 	var as, asJSON bool
 	var command, subsystem string
 	cmd := &cobra.Command{
-		Use:   "check [--as KEY SOURCE [--command STRING | --subsystem sftp | -- ARGV…]]",
+		Use:   "check [--as KEY SOURCE [--command STRING | --subsystem NAME | -- ARGV…]]",
 		Short: "Validate the configuration and say what it allows",
 		Long: `Read the agent's configuration as listen does, and print per source and key what
 it may do. With --as, explain one decision step by step: KEY is a public key's
@@ -68,7 +68,7 @@ mistake; with --as also when the decision is no.`,
 	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "the agent's configuration `FILE`")
 	cmd.Flags().BoolVar(&as, "as", false, "explain what KEY may do in SOURCE")
 	cmd.Flags().StringVar(&command, "command", "", "with --as: what the source's shell would be asked to run")
-	cmd.Flags().StringVar(&subsystem, "subsystem", "", "with --as: what would be spoken in place of a program, which is sftp")
+	cmd.Flags().StringVar(&subsystem, "subsystem", "", "with --as: what would be spoken in place of a program, which is sftp, copy or forward")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagFilename("config", "json")
 	return cmd
@@ -106,6 +106,9 @@ func printSource(out io.Writer, s sources.SourceSummary) {
 	}
 	if s.Commands != nil {
 		fmt.Fprintf(out, "  only the commands: %s\n", strings.Join(s.Commands, "; "))
+		if s.Forward != nil {
+			fmt.Fprintf(out, "  and forward (%s)\n", s.Forward.Text)
+		}
 	}
 	if s.ForceCommand != nil {
 		fmt.Fprintf(out, "  always runs: %s\n", strings.Join(s.ForceCommand, " "))
@@ -177,6 +180,9 @@ func allowText(s sources.SourceSummary) string {
 		texts[i] = string(a)
 		if f := s.Files; a == shell.ActionSFTP && (f.ReadOnly || f.Paths != nil) {
 			texts[i] += " (" + f.Text + ")"
+		}
+		if a == shell.ActionForward && s.Forward != nil {
+			texts[i] += " (" + s.Forward.Text + ")"
 		}
 	}
 	return strings.Join(texts, ", ")
@@ -251,6 +257,8 @@ func printExplanation(out io.Writer, key jwtauth.PublicKey, ask sources.Request,
 		what = "run this in"
 	case shell.ActionSFTP:
 		what = "use the files of"
+	case shell.ActionForward:
+		what = "forward through"
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range x.Steps {

@@ -6,5 +6,5 @@ import "github.com/spf13/cobra"
 
 // Commands returns the agent's commands, for the binary and its man pages.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{setupCommand(), listenCommand(), checkCommand(), reloadCommand(), statusCommand(), frontCommand(), sftpCommand(), copyCommand(), probeCommand()}
+	return []*cobra.Command{setupCommand(), listenCommand(), checkCommand(), reloadCommand(), statusCommand(), frontCommand(), sftpCommand(), copyCommand(), forwardCommand(), probeCommand()}
 }

@@ -64,6 +64,7 @@ type agent struct {
 	seal       *seal.Key // of the trail and of recordings
 	audit      *auditing // nil for none
 	recordings *recordings
+	forwards   *forwards
 	system     *process.Host
 	ready      <-chan struct{} // closed when the front first serves
 }
@@ -197,10 +198,11 @@ func (a *agent) assemble() error {
 	a.openTrail()
 	a.recordings = newRecordings(l.StateDir, a.seal, a.log, a.observe)
 	a.recordings.keep(l.policy.Keeping())
+	a.forwards = newForwards(a.log, a.observe)
 	server := a.listeners[0].Addr().(*net.TCPAddr).AddrPort()
 	a.broker, err = broker.New(broker.Config{
 		HostKey: hosts.current(), Guard: a.guard, Registry: shell.NewRegistry(0), Policy: l.policy,
-		Start: a.starter(server), Record: a.recordings.begin, Drain: a.drainer(), Host: hostName(), Confirm: a.confirmed, Observer: a.observers(), Admission: a.admit, Log: a.log,
+		Start: a.starter(server), Record: a.recordings.begin, Drain: a.drainer(), Forward: a.forwards.follow, AgentSocket: a.forwards.isAgentSocket, Host: hostName(), Confirm: a.confirmed, Observer: a.observers(), Admission: a.admit, Log: a.log,
 	})
 	if err != nil {
 		return err
@@ -264,10 +266,13 @@ func (a *agent) document() ([]byte, error) {
 // told to its session in a shell's words, with a shell's exit code.
 func (a *agent) starter(server netip.AddrPort) broker.StartFunc {
 	return func(ctx context.Context, g shell.Grant, open shell.OpenRequest, remote netip.AddrPort) (shell.Program, error) {
-		if g.Files != nil {
+		switch {
+		case g.Files != nil:
 			g = servesFiles(g, open.Subsystem)
+		case g.Forward != nil:
+			g = servesForwards(g)
 		}
-		p, err := a.system.Start(ctx, g, open.Terminal, process.Options{Client: remote, Server: server})
+		p, err := a.system.Start(ctx, g, open.Terminal, process.Options{Client: remote, Server: server, Channel: g.Forward != nil})
 		if code, own := process.ExitCode(err); own {
 			return process.FailedProgram(code, err.Error(), open.Terminal != nil), nil
 		}

@@ -54,6 +54,8 @@ type sessionRecord struct {
 	Recording *record.State `json:"recording,omitempty"`
 	// Drained is up to where the output was sent on; nil for a session whose is not.
 	Drained *uint64 `json:"drained,omitempty"`
+	// AgentSockets are what a session of forwards made for SSH_AUTH_SOCK.
+	AgentSockets []string `json:"agentSockets,omitempty"`
 }
 
 // Bounds of a state's records.
@@ -66,11 +68,12 @@ const (
 	maxHandedSocket = 64
 )
 
-// kept is up to where sessions were recorded, and their output sent on, by session
-// id, and what the audit trail lacks.
+// kept is up to where sessions were recorded, and their output sent on, and the
+// sockets for key agents, by session id, and what the audit trail lacks.
 type kept struct {
 	recorded map[string]*record.State
 	drained  map[string]uint64
+	sockets  map[string][]string
 	left     unwritten
 }
 
@@ -123,7 +126,7 @@ func (a *agent) writeRecords(w *handover.Writer, k *kept, began time.Duration) (
 	descriptors = append(descriptors, head.Lock)
 	descriptors = append(descriptors, head.Listeners...)
 	err = a.broker.States(func(s broker.SessionState, p shell.Program) error {
-		record := sessionRecord{SessionState: s, Recording: k.recorded[s.Session.Opening.ID]}
+		record := sessionRecord{SessionState: s, Recording: k.recorded[s.Session.Opening.ID], AgentSockets: k.sockets[s.Session.Opening.ID]}
 		if offset, ok := k.drained[s.Session.Opening.ID]; ok {
 			record.Drained = &offset
 		}
@@ -185,7 +188,7 @@ func readSession(r *handover.Reader, bytes bool) (s sessionRecord, err error) {
 	if s.Program == nil && !s.Session.Finished {
 		return s, fmt.Errorf("%w: session %s has no program", handover.ErrDamaged, s.Session.Opening.ID)
 	}
-	if err := s.checkRecording(); err != nil {
+	if err := errors.Join(s.checkRecording(), s.checkForwards()); err != nil {
 		return s, err
 	}
 	if !bytes {

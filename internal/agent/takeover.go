@@ -152,6 +152,9 @@ func (a *agent) takeSessions(t *takeover) error {
 		if err == nil && s.Recording != nil {
 			a.recordings.resume(session, s.Session.Opened, s.Recording)
 		}
+		if err == nil && programs[i] != nil && programs[i].Channel() != nil {
+			a.forwards.resume(session, programs[i], s.AgentSockets)
+		}
 		if err == nil {
 			a.audit.resumeDrain(session, s.Session.Opened, s.Drained)
 		}

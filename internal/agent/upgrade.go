@@ -73,6 +73,8 @@ func (a *agent) upgrade(ctx context.Context, info fs.FileInfo) error {
 		return err
 	}
 	defer a.recordings.goOn()
+	sockets := a.forwards.freeze()
+	defer a.forwards.goOn()
 	drained, err := a.audit.drained(freezing)
 	if err != nil {
 		return err
@@ -83,7 +85,7 @@ func (a *agent) upgrade(ctx context.Context, info fs.FileInfo) error {
 		return err
 	}
 	defer a.audit.resume()
-	return a.handOver(ctx, next, &kept{recorded, drained, left}, began)
+	return a.handOver(ctx, next, &kept{recorded, drained, sockets, left}, began)
 }
 
 func (a *agent) suspendFront(ctx context.Context) (resume func(), err error) {

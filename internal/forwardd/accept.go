@@ -29,12 +29,12 @@ func (s *server) accept(l *listening, on net.Listener) {
 			}
 		}
 		if !s.enter() {
-			conn.Close()
+			s.shed(l, conn)
 			continue
 		}
 		if !s.beginPending() {
 			s.leave()
-			conn.Close()
+			s.shed(l, conn)
 			continue
 		}
 		s.wait.Go(func() {
@@ -42,6 +42,14 @@ func (s *server) accept(l *listening, on net.Listener) {
 			s.deliver(l, conn)
 		})
 	}
+}
+
+// shed breaks a connection that there is no room for.
+func (s *server) shed(l *listening, conn net.Conn) {
+	q := l.q
+	q.Do = DoAccept
+	s.never(q, &forward.Refusal{Code: forward.CodeLimit})
+	forward.Socket(conn).Reset()
 }
 
 // deliver asks whether the connection may come in, tells the client, and copies.

@@ -165,6 +165,14 @@ func Answer(j Judge, text []byte) ([]byte, error) {
 // check bounds what is written down of a question.
 func (m *message) check() error {
 	q := &m.Question
+	if m.End != nil && m.End.Never { // it was not understood, or not even read
+		if q.Do == "" {
+			q.Do = DoOpen
+		}
+		if q.Kind == "" {
+			q.Kind = forward.TCP
+		}
+	}
 	switch {
 	case (m.ID == 0) == (m.End == nil):
 		return errors.New("it is neither a question nor an end")

@@ -78,6 +78,10 @@ func TestChannel(t *testing.T) {
 	if got := <-j.ended; got != end {
 		t.Errorf("%+v", got)
 	}
+	c.Ended(Question{}, End{Code: forward.CodeLimit, Never: true})
+	if got := <-j.ended; got.Code != forward.CodeLimit || !got.Never {
+		t.Errorf("%+v", got)
+	}
 	// Paths of any bytes that a header can bring, at their longest.
 	if _, err := c.Ask(t.Context(), Question{Do: DoListen, Kind: forward.Unix, Path: "/" + strings.Repeat("\x01", 4000)}); code(err) != forward.CodeDenied {
 		t.Errorf("got %v", err)
@@ -110,7 +114,7 @@ func TestAnswerRefusesWhatIsNoMessage(t *testing.T) {
 	for _, text := range []string{
 		``, `{}`, `[]`, `{"id":1}`, `{"id":1,"do":"open"}`, `{"id":1,"do":"write","kind":"tcp"}`, `{"id":1,"do":"open","kind":"udp"}`,
 		`{"do":"open","kind":"tcp"}`, `{"id":1,"do":"open","kind":"tcp","end":{}}`, `{"id":1,"do":"open","kind":"tcp","addresses":["x"]}`,
-		`{"do":"open","kind":"tcp","end":{"seconds":-1}}`, `{"id":1,"do":"open","kind":"tcp","host":"` + strings.Repeat("x", 300) + `"}`,
+		`{"do":"open","kind":"tcp","end":{"seconds":-1}}`, `{"end":{"code":"limit"}}`, `{"do":"write","end":{"never":true}}`, `{"id":1,"do":"open","kind":"tcp","host":"` + strings.Repeat("x", 300) + `"}`,
 	} {
 		if _, err := Answer(judge{make(chan End, 1)}, []byte(text)); err == nil {
 			t.Errorf("%s was taken", text)

@@ -40,7 +40,7 @@ func (l *listening) close() {
 func (s *server) listen(stream *forward.Stream, r forward.Request) {
 	number, ok := s.newListener()
 	if !ok {
-		no(stream, &forward.Refusal{Code: forward.CodeLimit, Detail: fmt.Sprintf("this session has %d listeners, and no more are taken", maxListeners)})
+		no(stream, s.never(Question{Do: DoListen}, &forward.Refusal{Code: forward.CodeLimit, Detail: fmt.Sprintf("this session has %d listeners, and no more are taken", maxListeners)}))
 		return
 	}
 	defer s.endListener(number)
@@ -100,7 +100,7 @@ func (s *server) bind(r forward.Request) (*listening, *forward.Refusal) {
 	case r.Host == "localhost":
 		q.Host, q.Addresses = "localhost", []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 	default:
-		return nil, &forward.Refusal{Code: forward.CodeInvalid, Detail: "what is listened on is an address, localhost or *"}
+		return nil, s.never(q, &forward.Refusal{Code: forward.CodeInvalid, Detail: "what is listened on is an address, localhost or *"})
 	}
 	permit, refusal := s.ask(q)
 	if refusal != nil {

@@ -30,7 +30,7 @@ const (
 // open makes the stream a connection.
 func (s *server) open(stream *forward.Stream, r forward.Request) {
 	if !s.beginPending() {
-		no(stream, &forward.Refusal{Code: forward.CodeLimit, Detail: fmt.Sprintf("%d connections are being opened already", maxPending)})
+		no(stream, s.never(Question{Do: DoOpen}, &forward.Refusal{Code: forward.CodeLimit, Detail: fmt.Sprintf("%d connections are being opened already", maxPending)}))
 		return
 	}
 	conn, q, refusal := s.connect(r)
@@ -90,7 +90,7 @@ func (s *server) askTCP(ctx context.Context, do string, r forward.Request) (Ques
 	}
 	addresses, err := lookup(ctx, q.Host)
 	if err != nil {
-		return q, permit, s.failed(q, err)
+		return q, permit, s.never(q, explain(err))
 	}
 	q.Addresses = addresses
 	permit, refusal = s.ask(q)

@@ -50,12 +50,16 @@ type End struct {
 	Code forward.Code `json:"code,omitzero"`
 	// Broken says that it did not end in order.
 	Broken bool `json:"broken,omitzero"`
+	// Never says that it was not even allowed, for the reason that Code says: a name
+	// that could not be looked up, a limit, a header that says nothing.
+	Never bool `json:"never,omitzero"`
 }
 
 // Decider says what may be done. Its methods are used concurrently.
 type Decider interface {
 	// Ask returns a *[forward.Refusal] for a no.
 	Ask(ctx context.Context, q Question) (Permit, error)
-	// Ended is told once of everything that Ask allowed, and of a Lookup that failed.
+	// Ended is told once of everything that Ask allowed, and of what failed before it
+	// could be asked for.
 	Ended(q Question, e End)
 }

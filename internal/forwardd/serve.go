@@ -87,7 +87,7 @@ func (s *server) leave() {
 
 // turnAway says why. The request is not read: the answer does not depend on it.
 func (s *server) turnAway(stream *forward.Stream) {
-	no(stream, &forward.Refusal{Code: forward.CodeLimit, Detail: fmt.Sprintf("this session has %d connections, and no more are taken", forward.MaxStreams)})
+	no(stream, s.never(Question{}, &forward.Refusal{Code: forward.CodeLimit, Detail: fmt.Sprintf("this session has %d connections, and no more are taken", forward.MaxStreams)}))
 }
 
 // serve answers one stream and does what it asks for until that is over.
@@ -96,7 +96,7 @@ func (s *server) serve(stream *forward.Stream) {
 	var refusal *forward.Refusal
 	switch {
 	case errors.As(err, &refusal):
-		no(stream, refusal)
+		no(stream, s.never(Question{}, refusal))
 	case err != nil:
 		stream.Reset()
 	case request.Open != "":
@@ -128,6 +128,12 @@ func (s *server) ask(q Question) (Permit, *forward.Refusal) {
 		return permit, refusal
 	}
 	return permit, &forward.Refusal{Code: forward.CodeFailed, Detail: "the agent did not decide: " + err.Error()}
+}
+
+// never tells of what was refused before it was asked for.
+func (s *server) never(q Question, r *forward.Refusal) *forward.Refusal {
+	s.decider.Ended(q, End{Code: r.Code, Never: true})
+	return r
 }
 
 // beginPending bounds what is being opened.

@@ -16,10 +16,12 @@ package handover
 
 // Version is what [Create] writes. [Reads] lists what [Open] understands, and
 // what a newer program answers when an older one asks whether it can take over.
-const Version uint32 = 4
+const Version uint32 = 5
 
 // Reads are the versions that can be read: 1 lacks the socket for metrics, the
 // penalties of addresses and the MACs of clients; 2 lacks recordings; 3 lacks
 // where drains are, what the audit trail is to be told, and a grant's files,
-// banner, forced command, drain and quiet watchers, and what a backlog may widen to.
-var Reads = []uint32{1, 2, 3, 4}
+// banner, forced command, drain and quiet watchers, and what a backlog may widen to; 4
+// lacks what a session of forwards has: a grant for it, its program's channel and
+// sockets of key agents.
+var Reads = []uint32{1, 2, 3, 4, 5}

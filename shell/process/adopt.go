@@ -86,6 +86,11 @@ func (h *Host) Adopt(s State, since time.Duration) (*Process, error) {
 			return nil, fmt.Errorf("adopt program %d: %w", s.PID, err)
 		}
 	}
+	if s.Channel > 0 {
+		if p.channel, err = adoptFile(s.Channel, "channel"); err != nil {
+			return nil, fmt.Errorf("adopt program %d: %w", s.PID, err)
+		}
+	}
 	if s.Note != nil {
 		p.note = &note{file: s.Note.File, text: s.Note.Text}
 	}

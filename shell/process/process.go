@@ -18,6 +18,7 @@ import (
 type Process struct {
 	host    *Host
 	streams streams
+	channel *os.File // nil without
 	tree    tree
 	note    *note
 	keep    bool // the grant says no KillOnExit
@@ -190,6 +191,7 @@ func (p *Process) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.streams.close()
+	_ = p.channel.Close()
 	p.released = true
 }
 

@@ -12,6 +12,7 @@ import (
 
 // child is what is started.
 type child struct {
+	ends childEnds
 	name string // as it was asked for, for messages
 	path string
 	argv []string
@@ -22,12 +23,12 @@ type child struct {
 	processes int
 }
 
-// spawn makes the child with the three descriptors as its streams and as a
-// member of t. When the first is a terminal, it becomes the controlling one.
-func (c child) spawn(fds childEnds, t tree, log *slog.Logger) (*os.Process, error) {
+// spawn makes the child with its descriptors and as a member of t. When the first
+// is a terminal, it becomes the controlling one.
+func (c child) spawn(t tree, log *slog.Logger) (*os.Process, error) {
 	sys := &syscall.SysProcAttr{
 		Setsid:     true,
-		Setctty:    fds.terminal,
+		Setctty:    c.ends.terminal,
 		Ctty:       0, // a descriptor of the child
 		Credential: c.who.credential(),
 	}
@@ -36,7 +37,7 @@ func (c child) spawn(fds childEnds, t tree, log *slog.Logger) (*os.Process, erro
 		return nil, err
 	}
 	defer release()
-	attr := &os.ProcAttr{Dir: c.dir, Env: env, Files: fds.files, Sys: sys}
+	attr := &os.ProcAttr{Dir: c.dir, Env: env, Files: c.ends.files, Sys: sys}
 	var p *os.Process
 	onOwnThread(func() {
 		if err = neutralThread(); err != nil {

@@ -18,6 +18,9 @@ type Options struct {
 	// HUP and KILL, once the program itself has ended and the grant says
 	// KillOnExit. Zero means one second.
 	Grace time.Duration
+	// Channel gives the program a descriptor 3 on which it speaks with the agent,
+	// message by message; see [Process.Channel]. It is for programs on pipes.
+	Channel bool
 }
 
 const defaultGrace = time.Second
@@ -61,12 +64,23 @@ func (h *Host) Start(ctx context.Context, g shell.Grant, term *shell.Terminal, o
 	if notice != "" {
 		p.streams.say(notice)
 	}
+	ends := p.streams.childEnds()
+	if o.Channel {
+		theirs, err := p.openChannel()
+		if err != nil {
+			p.streams.close()
+			return nil, err
+		}
+		defer theirs.Close()
+		ends.files = append(ends.files, theirs)
+	}
 	child := child{
-		name: g.Path, path: path, argv: g.Argv, dir: dir, who: who, processes: g.Limits.MaxProcesses,
+		ends: ends, name: g.Path, path: path, argv: g.Argv, dir: dir, who: who, processes: g.Limits.MaxProcesses,
 		env: environment(g.Env, o, p.streams.ttyName()),
 	}
 	if err := p.start(child); err != nil {
 		p.streams.close()
+		p.channel.Close()
 		return nil, err
 	}
 	return p, nil
@@ -86,7 +100,7 @@ func (p *Process) start(c child) error {
 	if p.note, err = p.host.notes.add(t.describe(), p.keep); err != nil {
 		p.host.log.Warn("session is not noted for the agent's next start", "err", err)
 	}
-	proc, err := c.spawn(p.streams.childEnds(), t, p.host.log)
+	proc, err := c.spawn(t, p.host.log)
 	if err != nil {
 		t.discard()
 		p.note.remove()

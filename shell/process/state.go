@@ -24,6 +24,8 @@ type State struct {
 	// One of them is set.
 	Terminal *TerminalState `json:"terminal,omitempty"`
 	Pipes    *PipesState    `json:"pipes,omitempty"`
+	// Channel is the descriptor of [Process.Channel], 0 without.
+	Channel int `json:"channel,omitempty"`
 	// Released says that their descriptors are closed.
 	Released bool `json:"released"`
 
@@ -121,6 +123,9 @@ func (p *Process) State() State {
 	case *pipes:
 		s.Pipes = &PipesState{In: descriptor(t.in.File), Out: t.out.state(), Err: t.err.state()}
 	}
+	if p.channel != nil && !p.released {
+		s.Channel = descriptor(p.channel)
+	}
 	if p.note != nil {
 		s.Note = &NoteState{File: p.note.file, Text: p.note.text}
 	}
@@ -154,6 +159,9 @@ func descriptor(f *os.File) int {
 // Descriptors are the numbers of what the next image needs open.
 func (s *State) Descriptors() []int {
 	all := []int{s.PIDFD}
+	if s.Channel != 0 {
+		all = append(all, s.Channel)
+	}
 	if t := s.Terminal; t != nil {
 		all = append(all, t.Master)
 	}
@@ -181,6 +189,8 @@ func (s *State) Check() error {
 		return errors.New("its terminal is closed")
 	case s.Pipes != nil && !s.Released && (s.Pipes.Out.FD < 0 || s.Pipes.Err.FD < 0):
 		return errors.New("its pipes are closed")
+	case s.Channel < 0 || s.Channel > 0 && (s.Pipes == nil || s.Released):
+		return fmt.Errorf("descriptor %d is no channel of a program on pipes", s.Channel)
 	case s.Grace < 0 || s.Ending.KillIn < 0:
 		return errors.New("a time is negative")
 	case s.Note != nil && (!filepath.IsAbs(s.Note.File) || filepath.Clean(s.Note.File) != s.Note.File):
