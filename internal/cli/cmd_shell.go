@@ -84,6 +84,10 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	if !drawn {
 		local = nil
 	}
+	if err := p.beforehand(ctx, c, source, &request); err != nil {
+		return err
+	}
+	defer p.forward.close()
 	session, done, err := c.begin(ctx, p.share, opening{source, request, input, local})
 	if err != nil {
 		return err
@@ -99,12 +103,13 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	}
 	s.ui.banner(session.Info().Banner)
 	if drawn {
-		return s.runOnTerminal(ctx, local, request.Terminal.Winsize, 0, session, c.target.Name)
+		s.connections = p.forward.connections
+		return p.afterwards(ctx, s, s.runOnTerminal(ctx, local, request.Terminal.Winsize, 0, session, c.target.Name))
 	}
 	if input == inputNone && !request.NoInput {
 		_ = session.CloseWrite() // how it ends on a terminal, only the terminal knows
 	}
-	return s.runOnPipes(ctx, session, c.target.Name, input)
+	return p.afterwards(ctx, s, s.runOnPipes(ctx, session, c.target.Name, input))
 }
 
 // opening is a session that is to be opened, and the terminal that it will be
@@ -135,6 +140,9 @@ func (c *contact) begin(ctx context.Context, share shareFlag, o opening) (sessio
 	own, client, err := c.open(ctx, o.source, o.request, o.input)
 	if err != nil {
 		return nil, nil, err
+	}
+	if c.aside {
+		return own.Lasting(nil), client.Close, nil
 	}
 	return c.lasting(own, c.target.Name, o.local), client.Close, nil
 }

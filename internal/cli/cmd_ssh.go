@@ -33,8 +33,8 @@ func sshCommand(s *surroundings) *cobra.Command {
 		Short: "Be ssh to a person or a program that expects it",
 		Long: `Open a shell on a target, or run a command there, with the command line of ssh(1):
 every option of OpenSSH 10 is taken, before and after the host, and so is
-ssh://SOURCE@TARGET:PORT. What has no meaning here is ignored; forwarding (-L, -R,
--D, -W, -J, -A, -w) is refused. docs/ssh.md has the table.
+ssh://SOURCE@TARGET:PORT. What has no meaning here is ignored, and -w is refused.
+docs/ssh.md has the table.
 
 TARGET is an entry of the client's configuration, or a host. The user's place is
 the source's: SOURCE@TARGET, -l SOURCE or -o User=SOURCE; without one it is the
@@ -125,6 +125,7 @@ func (s *surroundings) sshCall(ctx context.Context, call *sshargs.Command) error
 	if err != nil {
 		return err
 	}
+	defer r.ssh.jump.close()
 	if call.Print {
 		return s.sshAnswer(call, r)
 	}

@@ -27,6 +27,8 @@ type contact struct {
 	keys   []targets.Identity
 	// keyring, unless nil, has the keys that several contacts share.
 	keyring *keyring
+	// aside says that another session shows what becomes of the connection.
+	aside bool
 }
 
 // address finds the target. Its errors are of the command line or the configuration.
@@ -61,8 +63,11 @@ func (s *surroundings) addressIn(config *targets.Config, r *reach, name string) 
 	return c, nil
 }
 
-// settle does everything else that comes before the first request.
+// settle does everything else that comes before the first request, once.
 func (c *contact) settle(ctx context.Context) error {
+	if c.peer != nil {
+		return nil
+	}
 	if err := c.findKeys(ctx); err != nil {
 		return err
 	}

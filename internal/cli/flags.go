@@ -94,6 +94,8 @@ type program struct {
 	// begun, unless nil, is called once the session was opened.
 	begun func() error
 	share shareFlag
+	// forward is carried beside the program; nil is nothing.
+	forward *forwarding
 	// timeout bounds the whole, from the connection on; 0 is no limit.
 	timeout time.Duration
 }

@@ -58,6 +58,7 @@ func (s *surroundings) runOnTerminal(ctx context.Context, t *terminal.Terminal, 
 	end := i.show(ctx, signals)
 	t.Restore()
 	i.screen.leave()
+	s.departed = errors.Is(end.err, errDetached) || errors.Is(end.err, errLeft)
 	if errors.Is(end.err, errDetached) {
 		return s.detach(r, target)
 	}
@@ -125,6 +126,14 @@ func (i *interactive) act(act terminal.Action) error {
 			if i.escapes.Char != 0 {
 				line = strings.ReplaceAll(line, "~", string(rune(i.escapes.Char)))
 			}
+			i.ui.line(line)
+		}
+	case terminal.ActionConnections:
+		lines := []string{"nothing is forwarded"}
+		if i.connections != nil {
+			lines = i.connections()
+		}
+		for _, line := range lines {
 			i.ui.line(line)
 		}
 	case terminal.ActionSuspend:

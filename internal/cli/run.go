@@ -57,6 +57,8 @@ func (p Program) frequent(args []string, s *surroundings) *cobra.Command {
 		c = sshCommand(s)
 	case "shell":
 		c = shellCommand(s)
+	case "forward":
+		c = forwardCommand(s)
 	default:
 		return nil
 	}
@@ -117,6 +119,10 @@ type surroundings struct {
 	ui                    *ui
 	// escapes are those of a terminal that is typed on.
 	escapes terminal.Escapes
+	// connections are the lines of the escape that lists them; nil is none.
+	connections func() []string
+	// departed says that the person has left a program that goes on or is hung up.
+	departed bool
 }
 
 // commands are those that every binary has.

@@ -111,15 +111,22 @@ func (c *contact) joinShared(ctx context.Context, place share.Place, idle time.D
 	// A redraw may be asked for as soon as there is a session.
 	var session atomic.Pointer[share.Remote]
 	outage := c.outage(c.target.Name, "", nil)
-	if o.local != nil {
+	switch {
+	case c.aside:
+		outage = func(shellhttp.Outage) {}
+	case o.local != nil:
 		outage = c.outage(c.target.Name, outageKeys, func() {
 			if r := session.Load(); r != nil {
 				r.Redraw(o.local.Size())
 			}
 		})
 	}
+	said := c.ui.say
+	if c.aside {
+		said = func(_ share.Level, text string) { c.ui.debug("%s", text) } // the other session says it
+	}
 	r, err := conn.Open(ctx, share.Ask{Source: o.source, Request: o.request, InputReady: o.input == inputReady}, share.Listening{
-		Said:   func(level share.Level, text string) { c.ui.say(level, text) },
+		Said:   said,
 		Outage: func(over bool) { outage(shellhttp.Outage{Over: over}) },
 	})
 	if err != nil {

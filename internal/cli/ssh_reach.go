@@ -36,6 +36,8 @@ type sshReach struct {
 	agent string
 	// dial makes connections; nil means TCP's.
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// jump is what dial goes through, or nil.
+	jump *jump
 }
 
 // sshReach maps the settings to what this client has.
@@ -65,7 +67,14 @@ func (s *surroundings) sshReach(call *sshargs.Command) (*reach, error) {
 	if r.config, err = sshConfig(call.ConfigFile); err != nil {
 		return nil, err
 	}
-	r.ssh.dial = s.sshDial(call)
+	if r.ssh.jump, err = s.sshJump(call, r); err != nil {
+		return nil, err
+	}
+	if r.ssh.jump != nil {
+		r.ssh.dial = r.ssh.jump.dial
+	} else {
+		r.ssh.dial = s.sshDial(call)
+	}
 	return r, nil
 }
 

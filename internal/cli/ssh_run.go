@@ -21,39 +21,13 @@ import (
 
 // refuseMissing refuses what cannot be done, rather than do the rest without it.
 func refuseMissing(call *sshargs.Command) error {
-	local, remote, dynamic := call.Forwards()
-	set := call.Settings
-	for _, missing := range []struct {
-		asked bool
-		text  string
-	}{
-		{len(local) > 0, "-L: Shell Agent has no forwarding"},
-		{len(remote) > 0, "-R: Shell Agent has no forwarding"},
-		{len(dynamic) > 0, "-D: Shell Agent has no forwarding"},
-		{call.Stdio != "", "-W: Shell Agent has no forwarding"},
-		{call.Tunnel != "", "-w: Shell Agent has no tunnels"},
-		{jumps(set), "-J: Shell Agent has no forwarding, which a jump host needs; ProxyCommand can start a program that reaches the host"},
-		{!slices.Contains([]string{"", "no"}, set.Get("forwardagent")), "-A: Shell Agent forwards no ssh-agent; keys stay where they are"},
-		{subsystem(call) != "" && subsystem(call) != shell.SubsystemSFTP, "-s " + subsystem(call) + ": there is one subsystem, " + shell.SubsystemSFTP},
-	} {
-		if missing.asked {
-			return fmt.Errorf("%s (docs/ssh.md)", missing.text)
-		}
+	switch named := subsystem(call); {
+	case call.Tunnel != "":
+		return errors.New("-w: Shell Agent has no tunnels (docs/ssh.md)")
+	case named != "" && named != shell.SubsystemSFTP:
+		return fmt.Errorf("-s %s: there is one subsystem, %s (docs/ssh.md)", named, shell.SubsystemSFTP)
 	}
 	return nil
-}
-
-// jumps says whether ProxyJump counts: of it and ProxyCommand the first does.
-func jumps(set sshargs.Settings) bool {
-	for _, setting := range set {
-		switch setting.Keyword {
-		case "proxycommand":
-			return false
-		case "proxyjump":
-			return setting.Values[0] != "none"
-		}
-	}
-	return false
 }
 
 // subsystem is -s's, or "".
@@ -82,14 +56,18 @@ func (s *surroundings) sshRun(ctx context.Context, call *sshargs.Command, r *rea
 	if call.Settings.Yes("forkafterauthentication") && !isBackground() {
 		return inBackground()
 	}
+	forward, err := s.sshForwarding(call)
+	if err != nil {
+		return err
+	}
 	if call.Settings.Get("sessiontype") == "none" {
-		return s.sshWait(ctx, call, r)
+		return s.sshOnly(ctx, call, r, source, forward)
 	}
 	env, err := s.sshEnv(call)
 	if err != nil {
 		return err
 	}
-	p := &program{noInput: call.Settings.Yes("stdinnull"), env: env, cover: "on"}
+	p := &program{noInput: call.Settings.Yes("stdinnull"), env: env, cover: "on", forward: forward}
 	if p.share, err = s.sshShare(call, r); err != nil {
 		return err
 	}

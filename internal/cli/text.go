@@ -221,6 +221,7 @@ var escapeHelp = []string{
 	"  ~.   leave and end the session, even when the connection is dead",
 	"  ~d   detach: leave the session running, to come back with attach",
 	"  ~^Z  suspend this program",
+	"  ~#   list the forwarded connections",
 	"  ~~   type one ~",
 	"  ~?   this list",
 }

@@ -10,6 +10,8 @@ const (
 	ActionHelp                  // ~?   list the escapes
 	ActionDetach                // ~d   leave the session running
 	ActionSuspend               // ~^Z  stop the client, as Ctrl-Z does to a local program
+
+	ActionConnections // ~#   list the forwarded connections
 )
 
 const (
@@ -72,6 +74,8 @@ func actionOf(c byte) Action {
 		return ActionDetach
 	case suspendByte:
 		return ActionSuspend
+	case '#':
+		return ActionConnections
 	default:
 		return ActionNone
 	}

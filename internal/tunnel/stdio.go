@@ -9,9 +9,15 @@ import (
 	"shellagent/internal/sshargs"
 )
 
+// OpenError says that a connection did not come to be.
+type OpenError struct{ Err error }
+
+func (e *OpenError) Error() string { return e.Err.Error() }
+func (e *OpenError) Unwrap() error { return e.Err }
+
 // Stdio makes two streams of this program one connection: -W. Either direction may
 // end before the other. It returns once both have, or the connection broke; then
-// a read of in may still be waiting.
+// a read of in may still be waiting. One that could not be opened is an *[OpenError].
 func (s *Set) Stdio(ctx context.Context, to sshargs.Endpoint, in io.Reader, out io.WriteCloser) error {
 	c, err := s.begin("-W", "", to.String())
 	if err != nil {
@@ -20,7 +26,7 @@ func (s *Set) Stdio(ctx context.Context, to sshargs.Endpoint, in io.Reader, out 
 	stream, err := s.link.Open(ctx, to)
 	if err != nil {
 		s.failed(c, err)
-		return err
+		return &OpenError{err}
 	}
 	defer s.end(c)
 	s.cfg.Told(Event{Kind: Opened, Connection: *c})

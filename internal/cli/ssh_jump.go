@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"shellagent/internal/sshargs"
+	"shellagent/internal/tunnel"
+)
+
+// jump is a host on the way to others, which is reached when the first connection
+// goes through it. A nil jump is none.
+type jump struct {
+	*surroundings
+	reach *reach
+	host  string
+	// user is whom it is asked for, or "".
+	user string
+
+	mu   sync.Mutex // held while it is being reached
+	link *tunnel.Link
+}
+
+// sshJump is the last host of ProxyJump, or nil: of it and ProxyCommand the first
+// counts.
+func (s *surroundings) sshJump(call *sshargs.Command, r *reach) (*jump, error) {
+	for _, setting := range call.Settings {
+		switch {
+		case setting.Keyword == "proxycommand":
+			return nil, nil
+		case setting.Keyword == "proxyjump" && setting.Values[0] == "none":
+			return nil, nil
+		case setting.Keyword == "proxyjump":
+			hops, err := sshargs.ParseJump(setting.Values[0])
+			if err != nil {
+				return nil, err
+			}
+			return s.jumps(hops, r), nil
+		}
+	}
+	return nil, nil
+}
+
+// jumps makes a way of hosts. What the command line says of the target is not said
+// of them, as with ssh; the client's configuration is everybody's.
+func (s *surroundings) jumps(hops []sshargs.Destination, r *reach) (last *jump) {
+	for _, hop := range hops {
+		own := &reach{config: r.config, port: hop.Port, batch: r.batch, cover: r.cover, connectTimeout: r.connectTimeout, quiet: r.quiet, verbose: r.verbose}
+		own.ssh.fallback = true
+		if last != nil {
+			own.ssh.jump, own.ssh.dial = last, last.dial
+		}
+		last = &jump{surroundings: s, reach: own, host: hop.Hostname, user: hop.User}
+	}
+	return last
+}
+
+// dial connects from the host.
+func (j *jump) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	link, err := j.reached(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("through %s: %w", j.host, err)
+	}
+	conn, err := link.Dial(ctx, network, address)
+	if err != nil {
+		return nil, fmt.Errorf("through %s: %w", j.host, err)
+	}
+	return conn, nil
+}
+
+// reached returns the link to the host, a new one if there is none, or none any more.
+func (j *jump) reached(ctx context.Context) (*tunnel.Link, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.link != nil {
+		select {
+		case <-j.link.Done():
+			_ = j.link.Close()
+			j.link = nil
+		default:
+			return j.link, nil
+		}
+	}
+	c, err := j.address(j.reach, j.host)
+	if err != nil {
+		return nil, err
+	}
+	source := j.user
+	if source == "" && c.target.Source == "" && !c.config.Has(j.host) {
+		return nil, errors.New(howToAdd(j.host, "the client's configuration"))
+	}
+	if source, err = c.target.PickSource(source); err != nil {
+		return nil, Usage(err)
+	}
+	j.link, err = c.link(ctx, "", source, true)
+	return j.link, err
+}
+
+func (j *jump) close() {
+	if j == nil {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.link != nil {
+		_ = j.link.Close()
+		j.link = nil
+	}
+	j.reach.ssh.jump.close()
+}
