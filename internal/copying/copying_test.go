@@ -2,9 +2,7 @@ package copying
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -299,6 +297,3 @@ func blocksOf(t *testing.T, name string) int64 {
 	}
 	return n
 }
-
-var _ = errors.Is
-var _ = io.EOF

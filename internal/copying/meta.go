@@ -1,9 +1,6 @@
 package copying
 
-import (
-	"io/fs"
-	"time"
-)
+import "io/fs"
 
 // form is what something in a directory is, as far as copies tell it apart.
 type form uint8
@@ -42,8 +39,6 @@ func (m *meta) carried() uint32 {
 	}
 	return m.mode & fileModes
 }
-
-func (m *meta) modified() time.Time { return time.Unix(m.sec, int64(m.nsec)) }
 
 // sameTime compares with what a file system may have kept of it: all, or the
 // seconds.

@@ -35,6 +35,8 @@ func Receive(ctx context.Context, place Place, to string, o Options, in io.Reade
 type destination struct {
 	dir *directory
 	as  string // what the one thing is called, "" where it keeps its name
+	// isDir says that the name is a directory's.
+	isDir bool
 }
 
 // openDestination finds out whether a path is to be a directory to copy into, or a
@@ -50,9 +52,11 @@ func openDestination(place Place, to string, o Options) (destination, error) {
 	}
 	at, name := splitSource(to)
 	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return destination{}, fmt.Errorf("%s: %s", to, reason(err))
 	case err == nil && !info.Mode().IsRegular():
 		return destination{}, fmt.Errorf("%s: %w", to, errOddInWay)
-	case o.Into || name == "" || err == nil && strings.HasSuffix(to, "/"):
+	case o.Into || name == "":
 		return destination{}, fmt.Errorf("%s: it is not a directory, which there has to be to copy into", to)
 	}
 	d, err := openDirectory(place, at)
@@ -67,7 +71,7 @@ func openDestination(place Place, to string, o Options) (destination, error) {
 		d.release()
 		return destination{}, fmt.Errorf("%s: the name is too long", to)
 	}
-	return destination{d, name}, nil
+	return destination{d, name, strings.HasSuffix(to, "/")}, nil
 }
 
 // receiver is one copy, as the receiving side has it.
@@ -78,8 +82,8 @@ type receiver struct {
 	out   *writer
 	watch Observer
 
-	as      string // what the one thing at the top is called
-	tops    int
+	to      destination
+	tops    int // things at the top
 	stack   []*level
 	jobs    chan job
 	working sync.WaitGroup // jobs, and files that are finished in the background
@@ -103,7 +107,7 @@ type job struct {
 func receive(ctx context.Context, to destination, o Options, in *reader, out *writer, watch Observer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &receiver{ctx: ctx, o: o, in: in, out: out, watch: watch, as: to.as, jobs: make(chan job, maxJobs), held: make(map[uint64]*incoming), active: make(map[*incoming]bool)}
+	r := &receiver{ctx: ctx, o: o, in: in, out: out, watch: watch, to: to, jobs: make(chan job, maxJobs), held: make(map[uint64]*incoming), active: make(map[*incoming]bool)}
 	r.patient.Store(true)
 	r.stack = []*level{r.newLevel(to.dir.retain(), record{}, true)}
 	var helping sync.WaitGroup
@@ -212,7 +216,10 @@ func (r *receiver) entry(rec record, b *block) error {
 	return nil
 }
 
-var errSeveral = errors.New("it is no directory, and several things are to be copied to it")
+var (
+	errSeveral = errors.New("it is no directory, and several things are to be copied to it")
+	errNoDir   = errors.New("there is no such directory")
+)
 
 // name checks what the other side calls something, and gives the one thing at the
 // top the name that it is to have. A directory without one is the destination.
@@ -220,14 +227,18 @@ func (r *receiver) name(rec *record) error {
 	if len(r.stack) > 1 {
 		return checkName(rec.name)
 	}
-	if r.as == "" {
+	if r.to.as == "" {
 		if rec.kind == kindDir && rec.name == "" {
 			return nil
 		}
 		return checkName(rec.name)
 	}
-	if rec.name = r.as; r.tops > 0 {
+	rec.name = r.to.as
+	switch {
+	case r.tops > 0:
 		return errSeveral
+	case r.to.isDir && rec.kind != kindDir:
+		return errNoDir
 	}
 	r.tops++
 	return nil

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"sync/atomic"
 )
 
 // maxBegun is how often one file is sent: once more where what an earlier attempt
@@ -74,8 +73,6 @@ type sender struct {
 	wants    chan record   // within bounds, so that answers never wait
 	changed  chan struct{} // an offer was closed
 	finished chan struct{} // everything was sent
-
-	answered atomic.Uint64 // files that the other side has dealt with
 }
 
 // run writes what the walker describes and what the other side wants, until there
