@@ -13,6 +13,7 @@ func (l *Log) run(ctx context.Context) {
 	soon.Stop()
 	dirty := false
 	for {
+		looked := false
 		select {
 		case <-ctx.Done():
 			return
@@ -20,17 +21,24 @@ func (l *Log) run(ctx context.Context) {
 		case <-soon.C:
 			l.sync()
 			dirty = false
+			l.tidy()
+			looked = true
 		}
 		for batch := l.next(); batch != nil; batch = l.next() {
 			if !l.write(ctx, batch) {
 				return
 			}
+			// To list the folder is not worth it for each event: what is written now
+			// will be looked at with its sync.
+			looked = true
 			if !dirty {
 				dirty = true
 				soon.Reset(syncEvery)
 			}
 		}
-		l.tidy()
+		if !looked {
+			l.tidy()
+		}
 	}
 }
 

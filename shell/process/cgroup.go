@@ -207,18 +207,23 @@ func (g *cgroup) leave() (alive bool) {
 	return true
 }
 
-// removeCgroup removes an empty group and the groups inside it.
+// removeCgroup removes an empty group and the groups inside it, of which there are
+// none as a rule.
 func removeCgroup(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	// Not os.Remove, which would try to unlink the directory first.
+	err := unix.Rmdir(dir)
+	if err == nil || errors.Is(err, unix.ENOENT) {
 		return nil
+	}
+	entries, listErr := os.ReadDir(dir)
+	if listErr != nil {
+		return &fs.PathError{Op: "rmdir", Path: dir, Err: err}
 	}
 	for _, e := range entries {
 		if e.IsDir() {
 			_ = removeCgroup(filepath.Join(dir, e.Name()))
 		}
 	}
-	// Not os.Remove, which would try to unlink the directory first.
 	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
 		return &fs.PathError{Op: "rmdir", Path: dir, Err: err}
 	}

@@ -28,9 +28,39 @@ func pathOf(env []string) string {
 	return defaultPath
 }
 
-// workingDirectory returns where the program starts, and what to tell the
-// person when that is not the home directory as it should be.
-func (id identity) workingDirectory(ctx context.Context, g shell.Grant) (dir, notice string, err error) {
+// find looks, in one go, where the granted program starts and which file its name
+// means to the user: the name itself when it has a slash, else the first executable
+// file of that name on the environment's PATH, as execvp(3) searches. notice is
+// what to tell the person when dir is not the home directory as it should be.
+func (id identity) find(ctx context.Context, g shell.Grant) (dir, notice, file string, err error) {
+	if g.Path == "" {
+		return "", "", "", errors.New("start a program: it has no name")
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	type answer struct {
+		dir, notice, file string
+		err               error
+	}
+	found := make(chan answer, 1)
+	err = id.look(ctx, func() {
+		var a answer
+		if a.dir, a.notice, a.err = id.workingDirectory(g); a.err == nil {
+			if a.file, a.err = search(g.Path, pathOf(g.Env), a.dir); a.err != nil {
+				a.err = execError(g.Path, a.err, false)
+			}
+		}
+		found <- a
+	})
+	if err != nil {
+		return "", "", "", fmt.Errorf("find %s: %w", g.Path, err)
+	}
+	a := <-found
+	return a.dir, a.notice, a.file, a.err
+}
+
+// workingDirectory is for a thread that has the user's rights.
+func (id identity) workingDirectory(g shell.Grant) (dir, notice string, err error) {
 	dir = g.Dir
 	if dir == "" {
 		dir = id.home
@@ -38,13 +68,7 @@ func (id identity) workingDirectory(ctx context.Context, g shell.Grant) (dir, no
 	if dir == "" {
 		return "/", "", nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookLimit)
-	defer cancel()
-	entered := make(chan error, 1)
-	if err := id.look(ctx, func() { entered <- canEnter(dir) }); err != nil {
-		return "", "", fmt.Errorf("working directory %s: %w", dir, err)
-	}
-	err = <-entered
+	err = canEnter(dir)
 	switch {
 	case err == nil:
 		return dir, "", nil
@@ -65,34 +89,6 @@ func canEnter(dir string) error {
 	default:
 		return unix.Faccessat(unix.AT_FDCWD, dir, unix.X_OK, unix.AT_EACCESS)
 	}
-}
-
-// find returns the file that name means to the user: name itself when it has a
-// slash, else the first executable file of that name on path, as execvp(3)
-// searches.
-func (id identity) find(ctx context.Context, name, path, dir string) (string, error) {
-	if name == "" {
-		return "", errors.New("start a program: it has no name")
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookLimit)
-	defer cancel()
-	type answer struct {
-		file string
-		err  error
-	}
-	found := make(chan answer, 1)
-	err := id.look(ctx, func() {
-		file, err := search(name, path, dir)
-		found <- answer{file, err}
-	})
-	if err != nil {
-		return "", fmt.Errorf("find %s: %w", name, err)
-	}
-	a := <-found
-	if a.err != nil {
-		return "", execError(name, a.err, false)
-	}
-	return a.file, nil
 }
 
 // search keeps the first error that is not "no such file": a file that is there

@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // notes is the directory in which the agent notes its running sessions, one
@@ -69,17 +73,13 @@ func (d notes) add(t treeNote, keep bool) (*note, error) {
 	if d == "" {
 		return nil, nil
 	}
-	boot, err := bootID()
-	if err != nil {
-		return nil, err
-	}
-	self, err := readStat(os.Getpid())
+	self, err := thisAgent()
 	if err != nil {
 		return nil, err
 	}
 	n := &note{
 		file: filepath.Join(string(d), strings.ToLower(rand.Text())+".json"),
-		text: noted{Boot: boot, Agent: noteOf(self.id), Tree: t, Keep: keep},
+		text: noted{Boot: self.Boot, Agent: self.Agent, Tree: t, Keep: keep},
 	}
 	if err := n.write(); err != nil {
 		n.remove()
@@ -88,12 +88,22 @@ func (d notes) add(t treeNote, keep bool) (*note, error) {
 	return n, nil
 }
 
+// thisAgent is what is the same in each note of this process.
+var thisAgent = sync.OnceValues(func() (noted, error) {
+	boot, err := bootID()
+	if err != nil {
+		return noted{}, err
+	}
+	self, err := readStat(os.Getpid())
+	return noted{Boot: boot, Agent: noteOf(self.id)}, err
+})
+
 func (n *note) setLeader(id processID) error {
 	if n == nil {
 		return nil
 	}
 	n.text.Leader = noteOf(id)
-	return n.write()
+	return n.writeOver()
 }
 
 // setOver is for a session whose processes were left to go on.
@@ -124,6 +134,30 @@ func (n *note) write() error {
 		return err
 	}
 	return os.Rename(next, n.file)
+}
+
+// writeOver is [note.write] for a note that is there and has become longer. It is
+// one write within a page, which an agent that is killed has done or not; to put
+// another file in its place makes a file system force that to the disk (ext4(5),
+// auto_da_alloc).
+func (n *note) writeOver() error {
+	text, err := json.Marshal(n.text)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Open(n.file, unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: n.file, Err: err}
+	}
+	defer unix.Close(fd)
+	written, err := unix.Pwrite(fd, text, 0)
+	if err == nil && written < len(text) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return &fs.PathError{Op: "write", Path: n.file, Err: err}
+	}
+	return nil
 }
 
 const (

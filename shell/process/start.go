@@ -45,11 +45,7 @@ func (h *Host) Start(ctx context.Context, g shell.Grant, term *shell.Terminal, o
 	if err != nil {
 		return nil, err
 	}
-	dir, notice, err := who.workingDirectory(ctx, g)
-	if err != nil {
-		return nil, err
-	}
-	path, err := who.find(ctx, g.Path, pathOf(g.Env), dir)
+	dir, notice, path, err := who.find(ctx, g)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,7 +55,6 @@ type answered struct {
 	token string // that the request was sent with
 	timer *time.Timer
 	stop  context.CancelCauseFunc
-	sent  *payload
 	text  []byte // all of the body, when it was read already; then the rest is not there
 }
 
@@ -127,18 +125,16 @@ func (c *Client) overStreams(ctx context.Context, x exchange, token string) (*an
 	if x.reached != nil || x.local != nil {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: x.gotConn})
 	}
-	sent := &payload{data: x.body}
-	resp, err := c.streams.RoundTrip(c.request(ctx, x, token, sent))
+	resp, err := c.streams.RoundTrip(c.request(ctx, x, token))
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
 		timer.Stop()
 		stop(nil)
-		sent.wait()
 		return nil, fmt.Errorf("%s: %w", c.addr, err)
 	}
-	return &answered{Response: resp, token: token, timer: timer, stop: stop, sent: sent}, nil
+	return &answered{Response: resp, token: token, timer: timer, stop: stop}, nil
 }
 
 func (x *exchange) gotConn(info httptrace.GotConnInfo) {
@@ -153,7 +149,7 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
-func (c *Client) request(ctx context.Context, x exchange, token string, sent *payload) *http.Request {
+func (c *Client) request(ctx context.Context, x exchange, token string) *http.Request {
 	path, query, _ := strings.Cut(x.target, "?")
 	r := &http.Request{
 		Method: x.method,
@@ -174,9 +170,12 @@ func (c *Client) request(ctx context.Context, x exchange, token string, sent *pa
 		r.Header["Content-Type"] = []string{x.mediaType}
 	}
 	if x.body != nil {
-		r.ContentLength = int64(len(x.body))
-		r.GetBody = sent.open
-		r.Body, _ = sent.open()
+		// The transport may read it after it returned. What it knows to be in
+		// memory it sends in one piece with the head.
+		body := bytes.Clone(x.body)
+		r.ContentLength = int64(len(body))
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		r.Body, _ = r.GetBody()
 	}
 	return r.WithContext(ctx)
 }
@@ -195,32 +194,5 @@ func (a *answered) read(limit int64) ([]byte, error) {
 	a.Body.Close()
 	a.timer.Stop()
 	a.stop(nil)
-	a.sent.wait()
 	return text, err
-}
-
-// payload is a request's body. The transport may read it after it returned;
-// wait says when the bytes are the caller's again.
-type payload struct {
-	data    []byte
-	readers sync.WaitGroup
-}
-
-func (p *payload) open() (io.ReadCloser, error) {
-	p.readers.Add(1)
-	r := &payloadReader{done: sync.OnceFunc(p.readers.Done)}
-	r.Reset(p.data)
-	return r, nil
-}
-
-func (p *payload) wait() { p.readers.Wait() }
-
-type payloadReader struct {
-	bytes.Reader
-	done func()
-}
-
-func (r *payloadReader) Close() error {
-	r.done()
-	return nil
 }
