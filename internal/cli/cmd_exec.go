@@ -81,8 +81,9 @@ func splitExec(args []string, dash int, command, subsystem string, given bool) (
 	switch {
 	case subsystem != "" && (given || dash >= 0):
 		return nil, request, misuse(`--subsystem takes no command`)
-	case subsystem != "" && subsystem != shell.SubsystemSFTP && subsystem != shell.SubsystemCopy:
-		return nil, request, misuse("there is no subsystem %q: there is %s, and %s for programs that copy as cp does", subsystem, shell.SubsystemSFTP, shell.SubsystemCopy)
+	case subsystem != "" && subsystem != shell.SubsystemSFTP && subsystem != shell.SubsystemCopy && subsystem != shell.SubsystemForward:
+		return nil, request, misuse("there is no subsystem %q: there is %s, and %s and %s for programs that copy and forward as cp and forward do",
+			subsystem, shell.SubsystemSFTP, shell.SubsystemCopy, shell.SubsystemForward)
 	case given && dash >= 0:
 		return nil, request, misuse(`"-- ARGV…" and --command exclude each other`)
 	case given && command == "":

@@ -1,0 +1,410 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"shellagent/internal/forward"
+)
+
+// forwarding is a host whose sources may forward what they say.
+func forwarding(allow object) func(h *host, config object) {
+	return policed(map[string]object{"tunnel": {"allow": allow}})
+}
+
+// carried is a session of forwards: the protocol on the streams of a client.
+type carried struct {
+	*forward.Mux
+	cmd    *exec.Cmd
+	stderr *syncBuffer
+}
+
+type streams struct {
+	io.Reader
+	io.WriteCloser
+	out io.Closer
+}
+
+func (s streams) Close() error { return errors.Join(s.WriteCloser.Close(), s.out.Close()) }
+
+// carry opens a session of forwards and ends it with the test.
+func (h *host) carry(source string, args ...string) *carried {
+	h.t.Helper()
+	cmd := h.clientCmd(context.Background(), "exec", append([]string{"--accept-new", "--subsystem", "forward", source, "myhost"}, args...)...)
+	in, out := must(cmd.StdinPipe())(h.t), must(cmd.StdoutPipe())(h.t)
+	stderr := &syncBuffer{}
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	c := &carried{cmd: cmd, stderr: stderr}
+	c.Mux = must(forward.NewClient(streams{out, in, out}))(h.t)
+	h.t.Cleanup(c.end)
+	return c
+}
+
+func must[T any](v T, err error) func(t *testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// end closes the streams and takes the client's exit.
+func (c *carried) end() {
+	c.Close()
+	if c.cmd.ProcessState == nil {
+		_ = c.cmd.Wait()
+	}
+}
+
+// ask asks for a stream within the time that a test has.
+func (c *carried) ask(r forward.Request) (*forward.Stream, forward.Answer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return c.Ask(ctx, r)
+}
+
+func (c *carried) mustAsk(t *testing.T, r forward.Request) (*forward.Stream, forward.Answer) {
+	t.Helper()
+	s, a, err := c.ask(r)
+	if err != nil {
+		t.Fatalf("%+v: %v; %s", r, err, c.stderr)
+	}
+	return s, a
+}
+
+func toTCP(port uint16) forward.Request {
+	return forward.Request{Open: forward.TCP, Host: "127.0.0.1", Port: port}
+}
+
+func refusedWith(t *testing.T, err error, code forward.Code) {
+	t.Helper()
+	var r *forward.Refusal
+	if !errors.As(err, &r) || r.Code != code {
+		t.Errorf("got %v, want %s", err, code)
+	}
+}
+
+// echoing returns the port of a server that sends back what it gets.
+func echoing(t *testing.T) uint16 {
+	t.Helper()
+	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				io.Copy(c, c)
+				c.Close()
+			}()
+		}
+	}()
+	return uint16(l.Addr().(*net.TCPAddr).Port)
+}
+
+func TestForwardsAreDeniedUnlessGranted(t *testing.T) {
+	port := echoing(t)
+	h := startHost(t, forwarding(object{"localForward": []string{"127.0.0.1:" + strconv.Itoa(int(port)), "10.0.0.0/8:*"}, "remoteForward": []string{"127.0.0.1:1024-65535"}}))
+	if got := h.exec(nil, "--subsystem", "forward", "debug", "myhost"); got.code != 255 || !strings.Contains(got.stderr, "does not allow forward") {
+		t.Errorf("a source that does not name them: code %d, %s", got.code, got.stderr)
+	}
+	c := h.carry("tunnel")
+	s, _ := c.mustAsk(t, toTCP(port))
+	fmt.Fprint(s, "ping")
+	s.CloseWrite()
+	if got, err := io.ReadAll(s); string(got) != "ping" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, r := range []forward.Request{
+		toTCP(port + 1), {Open: forward.TCP, Host: "::1", Port: port}, {Open: forward.TCP, Host: "169.254.169.254", Port: 80},
+		{Open: forward.Unix, Path: "/run/docker.sock"},
+		{Listen: forward.TCP, Host: "*", Port: 8080}, {Listen: forward.TCP, Host: "127.0.0.1", Port: 80}, {Listen: forward.Unix, Path: "/tmp/x.sock"}, {Listen: forward.Agent},
+	} {
+		if _, _, err := c.ask(r); true {
+			refusedWith(t, err, forward.CodeDenied)
+		}
+	}
+	if _, _, err := c.ask(forward.Request{Listen: forward.TCP, Host: "example.org", Port: 8080}); true {
+		refusedWith(t, err, forward.CodeInvalid)
+	}
+	if got := h.runClient(nil, "sessions", "myhost"); !strings.Contains(got.stdout, "forward") {
+		t.Errorf("sessions: %s%s", got.stdout, got.stderr)
+	}
+	c.end()
+	dest := "127.0.0.1:" + strconv.Itoa(int(port))
+	h.told("forward.opened", map[string]any{"forward": "open", "destination": dest, "source": "tunnel"})
+	ended := h.told("forward.ended", map[string]any{"forward": "open", "destination": dest})
+	if ended["inputBytes"] != 4.0 || ended["outputBytes"] != 4.0 || ended["remote"] == nil {
+		t.Errorf("%v", ended)
+	}
+	h.told("forward.denied", map[string]any{"forward": "open", "destination": "169.254.169.254:80", "reason": "denied"})
+	h.told("forward.denied", map[string]any{"forward": "listen", "destination": "agent"})
+	h.told("forward.failed", map[string]any{"forward": "listen", "reason": "invalid"})
+	h.told("session.opened", map[string]any{"source": "tunnel", "command": "forward"})
+}
+
+// What goes through is what a program at the other end would do as the user.
+func TestForwardsAreTheUsers(t *testing.T) {
+	needRoot(t)
+	dir := served(t)
+	secret := filepath.Join(dir, "root.sock")
+	l := must(net.Listen("unix", secret))(t)
+	defer l.Close()
+	if err := os.Chmod(secret, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := startHost(t, forwarding(object{"localForward": []string{dir + "/*"}, "remoteForward": []string{dir + "/*", dir + "/out/*", "*:*"}}))
+	c := h.carry("tunnel")
+	if _, _, err := c.ask(forward.Request{Open: forward.Unix, Path: secret}); true {
+		refusedWith(t, err, forward.CodeFailed)
+	}
+	if _, _, err := c.ask(forward.Request{Listen: forward.TCP, Host: "127.0.0.1", Port: 81}); true {
+		refusedWith(t, err, forward.CodeFailed)
+	}
+	if _, _, err := c.ask(forward.Request{Listen: forward.Unix, Path: filepath.Join(dir, "x.sock")}); true {
+		refusedWith(t, err, forward.CodeFailed)
+	}
+	path := filepath.Join(dir, "out", "x.sock")
+	c.mustAsk(t, forward.Request{Listen: forward.Unix, Path: path})
+	info := must(os.Lstat(path))(t)
+	if uid := info.Sys().(*syscall.Stat_t).Uid; info.Mode() != os.ModeSocket|0o600 || int(uid) != operatorUID(t) {
+		t.Errorf("%v of %d", info.Mode(), uid)
+	}
+	c.end()
+	h.waitFor("the socket to be removed", func() bool { _, err := os.Lstat(path); return os.IsNotExist(err) })
+}
+
+func operatorUID(t *testing.T) int {
+	out := must(exec.Command("id", "-u", "operator").Output())(t)
+	return must(strconv.Atoi(strings.TrimSpace(string(out))))(t)
+}
+
+// A listener is gone with its client, however that ends.
+func TestAKilledClientFreesItsListeners(t *testing.T) {
+	h := startHost(t, func(h *host, config object) {
+		forwarding(object{"remoteForward": []string{"localhost:1024-65535"}, "agentForward": true})(h, config)
+		config["sources"].(object)["tunnel"].(object)["linger"] = 0
+	})
+	c := h.carry("tunnel")
+	_, answer := c.mustAsk(t, forward.Request{Listen: forward.TCP, Host: "localhost"})
+	_, socket := c.mustAsk(t, forward.Request{Listen: forward.Agent})
+	to := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(answer.Port)))
+	must(net.Dial("tcp", to))(t).Close()
+	_ = c.cmd.Process.Kill()
+	h.waitFor("the port to be free", func() bool {
+		l, err := net.Listen("tcp", to)
+		if err == nil {
+			l.Close()
+		}
+		return err == nil
+	})
+	h.waitFor("the agent's directory to be removed", func() bool {
+		_, err := os.Stat(filepath.Dir(socket.Path))
+		return os.IsNotExist(err)
+	})
+}
+
+// Less of what a session may forward ends it; more holds at once.
+func TestReloadNarrowsForwards(t *testing.T) {
+	port, other := echoing(t), echoing(t)
+	rule := func(p uint16) string { return "127.0.0.1:" + strconv.Itoa(int(p)) }
+	h := startHost(t, forwarding(object{"localForward": []string{rule(port)}}))
+	allow := func(rules ...string) { h.allow("tunnel", object{"localForward": rules}) }
+	c := h.carry("tunnel")
+	s, _ := c.mustAsk(t, toTCP(port))
+	if _, _, err := c.ask(toTCP(other)); true {
+		refusedWith(t, err, forward.CodeDenied)
+	}
+	allow(rule(port), rule(other))
+	c.mustAsk(t, toTCP(other))
+	fmt.Fprint(s, "still")
+	if got := make([]byte, 5); must(io.ReadFull(s, got))(t) != 5 || string(got) != "still" {
+		t.Errorf("%q", got)
+	}
+	allow(rule(other))
+	<-c.Done()
+	c.end()
+	if text := c.stderr.String(); !strings.Contains(text, "no longer allowed") {
+		t.Errorf("the client says %s", text)
+	}
+}
+
+// transferred sends size bytes through a stream that echoes and compares them.
+func transferred(s *forward.Stream, size int64) error {
+	up, down := sha256.New(), sha256.New()
+	sent := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.MultiWriter(s, up), noise(size))
+		s.CloseWrite()
+		sent <- err
+	}()
+	n, err := io.Copy(down, s)
+	if err = errors.Join(err, <-sent); err != nil {
+		return err
+	}
+	if n != size || !bytes.Equal(up.Sum(nil), down.Sum(nil)) {
+		return fmt.Errorf("%d of %d bytes came back, or others", n, size)
+	}
+	return nil
+}
+
+// Bytes flow on through upgrades of the agent and deaths of its front, and what is
+// asked for then is answered.
+func TestForwardsThroughUpgradesAndDeaths(t *testing.T) {
+	port := echoing(t)
+	h := upgradable(t, forwarding(object{"localForward": []string{"*:*"}, "remoteForward": []string{"localhost:*"}, "agentForward": true, "exec": true}))
+	c := h.carry("tunnel")
+	_, socket := c.mustAsk(t, forward.Request{Listen: forward.Agent})
+	var flows sync.WaitGroup
+	over := make(chan struct{})
+	for range 4 {
+		flows.Go(func() {
+			for rounds := 0; ; rounds++ {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				s, _, err := c.ask(toTCP(port))
+				if err == nil {
+					err = transferred(s, 3<<20)
+				}
+				if err != nil {
+					t.Errorf("round %d: %v; %s", rounds, err, c.stderr)
+					return
+				}
+			}
+		})
+	}
+	for range 2 {
+		h.install(nil)
+		h.reload(tookOver)
+		h.killFront()
+	}
+	close(over)
+	flows.Wait()
+	// The socket is known to the agent that took over.
+	if got := h.offered("tunnel", socket.Path); got != socket.Path {
+		t.Errorf("SSH_AUTH_SOCK is %q, want %q", got, socket.Path)
+	}
+	h.allow("tunnel", object{"localForward": []string{"*:*"}, "remoteForward": []string{"localhost:*"}})
+	<-c.Done()
+}
+
+// allow changes what a source allows, and waits until that is in force.
+func (h *host) allow(source string, allow object) {
+	h.t.Helper()
+	h.reconfigure(func(config object) { config["sources"].(object)[source].(object)["allow"] = allow })
+	h.reload("the configuration was read again")
+}
+
+// offered is what a program of the source has as SSH_AUTH_SOCK when that is offered.
+func (h *host) offered(source, path string) string {
+	h.t.Helper()
+	got := h.exec(nil, "--env", "SSH_AUTH_SOCK="+path, source, "myhost", "--", "bash", "-c", `echo "$SSH_AUTH_SOCK"`)
+	if got.code != 0 {
+		h.t.Errorf("code %d: %s", got.code, got.stderr)
+	}
+	return strings.TrimSpace(got.stdout)
+}
+
+// SSH_AUTH_SOCK is what the session of the same key made, and nothing else.
+func TestAgentSocketOfASession(t *testing.T) {
+	h := startHost(t, forwarding(object{"agentForward": true, "exec": true}))
+	c := h.carry("tunnel")
+	_, socket := c.mustAsk(t, forward.Request{Listen: forward.Agent})
+	for path, want := range map[string]string{socket.Path: socket.Path, socket.Path + "x": "", "/run/other.sock": ""} {
+		if got := h.offered("tunnel", path); got != want {
+			t.Errorf("offered %s: %q", path, got)
+		}
+	}
+	if got := h.offered("debug", socket.Path); got != "" {
+		t.Errorf("a source that forwards no agent: %q", got)
+	}
+	// A program of the user reaches the client through it.
+	done := make(chan result, 1)
+	go func() {
+		done <- h.exec(nil, "--env", "SSH_AUTH_SOCK="+socket.Path, "tunnel", "myhost", "--", "bash", "-c", `exec curl -s -m 20 --unix-socket "$SSH_AUTH_SOCK" http://x/`)
+	}()
+	s := must(c.Accept())(t)
+	must(forward.ReadAccepted(s))(t)
+	if err := forward.WriteAnswer(s, forward.Answer{}); err != nil {
+		t.Fatal(err)
+	}
+	request := make([]byte, 3)
+	must(io.ReadFull(s, request))(t)
+	fmt.Fprint(s, "HTTP/1.0 200 OK\r\n\r\nhello")
+	s.Close()
+	if got := <-done; got.stdout != "hello" || string(request) != "GET" {
+		t.Errorf("%q, %q, %s", request, got.stdout, got.stderr)
+	}
+	c.end()
+	h.waitFor("the socket to be forgotten", func() bool { return h.offered("tunnel", socket.Path) == "" })
+}
+
+// A thousand connections at once, and one that does not read: the others go on,
+// and the host keeps no more than a window for it.
+func TestAThousandForwards(t *testing.T) {
+	port := echoing(t)
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	h := startHost(t, func(h *host, config object) {
+		forwarding(object{"localForward": []string{"127.0.0.1:*"}})(h, config)
+		config["metrics"] = object{"address": address}
+	})
+	c := h.carry("tunnel")
+	lazy := must(net.Listen("tcp", "127.0.0.1:0"))(t) // whose backlog takes it, and nobody reads
+	defer lazy.Close()
+	slow, _ := c.mustAsk(t, toTCP(uint16(lazy.Addr().(*net.TCPAddr).Port)))
+	slow.SetWriteDeadline(time.Now().Add(2 * time.Second))
+	stuck, err := slow.Write(make([]byte, 64<<20))
+	if err == nil || stuck > 24<<20 {
+		t.Errorf("%d bytes went to one that reads none: %v", stuck, err)
+	}
+	const many = 1000
+	open := make([]*forward.Stream, many)
+	var all sync.WaitGroup
+	for i := range open {
+		all.Go(func() {
+			s, _, err := c.ask(toTCP(port))
+			if err != nil {
+				t.Errorf("stream %d: %v", i, err)
+				return
+			}
+			open[i] = s
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		return
+	}
+	for i := range open {
+		all.Go(func() {
+			if err := transferred(open[i], 64<<10); err != nil {
+				t.Errorf("stream %d: %v", i, err)
+			}
+		})
+	}
+	all.Wait()
+	h.waitFor("a thousand ends", func() bool { return strings.Contains(scrape(t, address), `forwards_ended_total{do="open"} 1000`) })
+}
