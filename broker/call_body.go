@@ -58,7 +58,7 @@ func (b *callBody) finish() {
 	if !b.started {
 		b.left = 0 // the front was never asked for it
 	}
-	b.server.resume <- b.left
+	b.server.release(b.left)
 }
 
 // streamBuffers hold frames on their way from a busy session to the front.

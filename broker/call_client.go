@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"shellagent/internal/rawio"
 	"shellagent/shell"
 )
 
@@ -135,7 +136,8 @@ func (c *CallClient) conn(ctx context.Context) (*clientConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &clientConn{sock: sock, in: bufio.NewReader(sock)}, nil
+	prompt := rawio.NewConn(sock)
+	return &clientConn{sock: prompt, in: bufio.NewReader(prompt)}, nil
 }
 
 func (c *CallClient) put(conn *clientConn) {
@@ -183,7 +185,7 @@ func bodyError(err error) error {
 // clientConn is one connection. As the Stream of a reply it is read and closed
 // by whoever got the reply.
 type clientConn struct {
-	sock *net.UnixConn
+	sock net.Conn
 	in   *bufio.Reader
 	stop func() bool // forgets the caller's ctx
 }

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
+	"shellagent/internal/rawio"
 	"shellagent/shell"
 )
 
@@ -30,19 +32,18 @@ type Handler interface {
 // It closes conn. A front that does not read stalls this connection alone.
 func ServeConn(ctx context.Context, conn *net.UnixConn, h Handler) error {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &callServer{
-		ctx: ctx, conn: conn, handler: h,
-		calls: make(chan struct{}), idle: make(chan struct{}, 1),
-		resume: make(chan int, 1), ended: make(chan struct{}),
-		out: make([]byte, 0, serverBuffer),
-	}
-	s.idle <- struct{}{}
+	s := &callServer{conn: rawio.NewConn(conn), handler: h, cancel: cancel, out: make([]byte, 0, serverBuffer)}
+	s.ctx = &connContext{Context: ctx, server: s}
 	context.AfterFunc(ctx, func() { conn.Close() })
-	go s.answer()
-	err := s.read()
-	close(s.calls)
+	err := s.serve()
 	cancel()
-	<-s.ended
+	if s.watching {
+		// What broke the protocol during a call is why the call was the last.
+		err = (<-s.watch).err
+	}
+	if hungUp(err) {
+		return nil
+	}
 	return err
 }
 
@@ -50,23 +51,26 @@ func ServeConn(ctx context.Context, conn *net.UnixConn, h Handler) error {
 // keystroke's call and its answer fit in it.
 const serverBuffer = 4 << 10
 
-// callServer is one connection. Two goroutines share it: read, which owns the
-// reading side and so notices at any moment that the front hung up, and answer,
-// which runs the handler and writes. They hand the call to each other, so that
-// only one of them touches it at a time.
+// callServer is one connection. The goroutine that reads a call answers it, so
+// that a keystroke is handed to nobody. That the front hung up meanwhile, another
+// one sees, which is started when somebody wants to know ([connContext]): it reads the
+// next message, and gives it back when the call is over.
 type callServer struct {
-	ctx     context.Context
-	conn    *net.UnixConn
+	ctx     *connContext
+	cancel  context.CancelFunc
+	conn    net.Conn
 	handler Handler
+	busy    atomic.Bool // a call is being answered and its reply not begun
 
-	calls  chan struct{} // read → answer: call is set
-	idle   chan struct{} // answer → read: call may be set
-	resume chan int      // answer → read: the large body is out of the way, but for these bytes
-	ended  chan struct{} // answer has returned
-	busy   atomic.Bool   // a call was given to answer and its reply not begun
-
-	in   []byte // read's buffer; have bytes of it are filled
+	in   []byte // the buffer of what is read; have bytes of it are filled
 	have int
+
+	watch chan received // from the watching goroutine
+	// Guarded by mu, since a handler may ask for the end of its context anywhere.
+	mu       sync.Mutex
+	watching bool // there is a watching goroutine
+	wanted   bool // there is to be one once the body is read
+	reading  bool // the goroutine that answers may read the connection itself
 
 	call   shell.Call
 	inline []byte // body of a call, when it came with the header
@@ -74,41 +78,95 @@ type callServer struct {
 	out    []byte
 }
 
-// read takes calls off the connection and gives them to answer.
-func (s *callServer) read() error {
+// received is a call as it was read.
+type received struct {
+	header, inline []byte
+	err            error
+}
+
+// connContext is the context of a connection. Whoever asks for the end of it has the
+// connection watched until the call is over.
+type connContext struct {
+	context.Context
+	server *callServer
+}
+
+// Done implements [context.Context].
+func (w *connContext) Done() <-chan struct{} {
+	s := w.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wanted = true; !s.reading {
+		s.startWatch(0)
+	}
+	return w.Context.Done()
+}
+
+// startWatch has another goroutine skip some bytes and read the next message. It
+// ends the connection when there is none. s.mu is held.
+func (s *callServer) startWatch(skip int) {
+	if s.watching {
+		return
+	}
+	if s.watch == nil {
+		s.watch = make(chan received, 1)
+	}
+	s.watching = true
+	go func() {
+		m := received{}
+		if skip > 0 {
+			_, m.err = io.CopyN(io.Discard, s.conn, int64(skip))
+		}
+		if m.err == nil {
+			m.header, m.inline, m.err = s.readMessage()
+		}
+		if m.err != nil {
+			s.cancel()
+		}
+		s.watch <- m
+	}()
+}
+
+// next is the next message.
+func (s *callServer) next() (m received) {
+	s.mu.Lock()
+	watching := s.watching
+	s.reading = true // until the body has been read
+	s.mu.Unlock()
+	if watching {
+		m = <-s.watch
+		s.mu.Lock()
+		s.watching = false
+		s.mu.Unlock()
+		return m
+	}
+	m.header, m.inline, m.err = s.readMessage()
+	return m
+}
+
+// release says that nothing more of the call is read by whoever answers it, and
+// how much of its body is left.
+func (s *callServer) release(left int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading = false; left > 0 || s.wanted {
+		s.startWatch(left)
+	}
+}
+
+// serve answers one call after the other.
+func (s *callServer) serve() error {
 	for {
-		header, inline, err := s.readMessage()
-		if err != nil {
-			if hungUp(err) {
-				return nil
-			}
+		m := s.next()
+		if m.err != nil {
+			return m.err
+		}
+		if err := s.setCall(m.header, m.inline); err != nil {
 			return err
 		}
-		select {
-		case <-s.idle:
-		case <-s.ended:
-			return nil
-		}
-		if err := s.setCall(header, inline); err != nil {
-			return err
-		}
-		large := s.body.large
 		s.busy.Store(true)
-		select {
-		case s.calls <- struct{}{}:
-		case <-s.ended:
-			return nil
-		}
-		if !large {
-			continue
-		}
-		select {
-		case left := <-s.resume:
-			if _, err := io.CopyN(io.Discard, s.conn, int64(left)); err != nil {
-				return nil
-			}
-		case <-s.ended:
-			return nil
+		if err := s.answer(); err != nil {
+			return err
 		}
 	}
 }
@@ -163,7 +221,7 @@ func (s *callServer) fill(n int) error {
 	return nil
 }
 
-// setCall makes a message the next call. It runs while answer is idle.
+// setCall makes a message the next call.
 func (s *callServer) setCall(header, inline []byte) error {
 	if err := decodeCall(header, &s.call); err != nil {
 		return err
@@ -171,34 +229,34 @@ func (s *callServer) setCall(header, inline []byte) error {
 	s.inline = append(s.inline[:0], inline...)
 	s.body = callBody{server: s, rest: s.inline, left: s.call.Size, large: s.call.Size > maxInline}
 	s.call.Body = &s.body
+	s.mu.Lock()
+	s.wanted, s.reading = false, s.body.large
+	s.mu.Unlock()
 	return nil
 }
 
-// answer runs the handler for each call and writes its reply.
-func (s *callServer) answer() {
-	defer close(s.ended)
-	defer s.conn.Close()
-	for range s.calls {
-		reply := s.handler.Handle(s.ctx, &s.call)
-		if reply == nil {
-			reply = refusalReply(shell.ReasonInternal)
-		}
-		// From here on, read takes what is left of the body off the connection,
-		// so that a front that is still sending comes to read the reply.
-		s.body.finish()
-		if err := s.writeReply(reply); err != nil {
-			closeStream(reply)
-			return
-		}
-		if reply.Stream != nil {
-			s.copyStream(reply.Stream)
-			return
-		}
-		if cap(s.inline) > serverBuffer {
-			s.inline = nil
-		}
-		s.idle <- struct{}{}
+// answer runs the handler for the call and writes its reply, and the stream that
+// may follow. io.EOF says that there is nothing more to be served.
+func (s *callServer) answer() error {
+	reply := s.handler.Handle(s.ctx, &s.call)
+	if reply == nil {
+		reply = refusalReply(shell.ReasonInternal)
 	}
+	// From here on, what is left of the body is taken off the connection, so that
+	// a front that is still sending comes to read the reply.
+	s.body.finish()
+	if err := s.writeReply(reply); err != nil {
+		closeStream(reply)
+		return io.EOF
+	}
+	if reply.Stream != nil {
+		s.copyStream(reply.Stream)
+		return io.EOF
+	}
+	if cap(s.inline) > serverBuffer {
+		s.inline = nil
+	}
+	return nil
 }
 
 func (s *callServer) writeReply(r *shell.Reply) error {

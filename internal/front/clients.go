@@ -11,6 +11,7 @@ import (
 
 	"shellagent/broker"
 	"shellagent/internal/bulk"
+	"shellagent/internal/rawio"
 	"shellagent/metrics/scrape"
 )
 
@@ -70,6 +71,7 @@ type client struct {
 	*net.TCPConn
 	all  *clients
 	home netip.Prefix
+	in   net.Conn // the same connection
 	out  bulk.Writer
 	turn atomic.Pointer[func()] // of the handshake; see handshakes
 
@@ -84,6 +86,9 @@ func (c *client) Close() error {
 	c.all.leave(c)
 	return c.TCPConn.Close()
 }
+
+// Read implements [net.Conn].
+func (c *client) Read(p []byte) (int, error) { return c.in.Read(p) }
 
 // Hold makes one write of the TLS records until Release.
 func (c *client) Hold() { c.out.Hold() }
@@ -101,7 +106,8 @@ func (c *client) Proven() {
 // enter takes a connection in, and closes another's if there is no room.
 func (a *clients) enter(conn *net.TCPConn) *client {
 	c := &client{TCPConn: conn, all: a, home: a.home(conn)}
-	c.out.To = conn
+	c.in = rawio.NewConn(conn)
+	c.out.To = c.in
 	a.mu.Lock()
 	a.count++
 	c.inAll = a.strangers.PushBack(c)

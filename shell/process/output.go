@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"shellagent/internal/bulk"
+	"shellagent/internal/rawio"
 	"shellagent/shell"
 )
 
@@ -24,6 +25,7 @@ type output struct {
 	cut  atomic.Bool
 	rest int // bytes read since
 
+	in   rawio.Reader
 	much bulk.Pipe
 }
 
@@ -32,6 +34,7 @@ var _ shell.ReadinessWaiter = (*output)(nil)
 func (o *output) open(f *os.File) (err error) {
 	o.file = f
 	o.conn, err = f.SyscallConn()
+	o.in.Raw = o.conn
 	return err
 }
 
@@ -51,7 +54,7 @@ func (o *output) cutOff() {
 // a terminal's kernel says EIO, when the output was cut off, or was closed.
 func (o *output) Read(p []byte) (int, error) {
 	if !o.cut.Load() {
-		n, err := o.file.Read(p)
+		n, err := o.in.Read(p)
 		o.much.Moved(n, o.file)
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, endOfOutput(err)
@@ -103,11 +106,5 @@ func waitReadable(conn syscall.RawConn) error { return conn.Read(readable) }
 
 // readable is asked again by the poller's next event when it says no.
 func readable(fd uintptr) bool {
-	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(fds[:], 0)
-		if err != unix.EINTR {
-			return err != nil || n > 0
-		}
-	}
+	return rawio.Readable(fd)
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"shellagent/internal/rawio"
 	"shellagent/shell"
 )
 
@@ -59,7 +60,7 @@ func (in *terminalInput) WritePrompt(p []byte) (n int, err error) {
 
 // attempt writes once, whatever comes of it.
 func (in *terminalInput) attempt(fd uintptr) bool {
-	n, _ := unix.Write(int(fd), in.now)
+	n, _, _ := rawio.TryWrite(fd, in.now)
 	in.wrote = max(n, 0)
 	return true
 }

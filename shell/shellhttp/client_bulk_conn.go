@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"shellagent/internal/bulk"
+	"shellagent/internal/rawio"
 )
 
 // bulkConn is a connection to an agent on which the records of a large request
@@ -28,8 +29,9 @@ func newBulkConn(c net.Conn) net.Conn {
 		return c
 	}
 	b := &bulkConn{TCPConn: t, raw: raw}
-	b.out.To = t
-	b.in.From, b.in.Raw = t, raw
+	r := rawio.NewConn(t)
+	b.out.To = r
+	b.in.From, b.in.Raw = r, raw
 	return b
 }
 

@@ -1,0 +1,149 @@
+// Package rawio reads and writes descriptors that are in the runtime's poller and
+// do not block, without telling the scheduler of each system call.
+//
+// A system call that the scheduler is told of wakes the runtime's monitor if the
+// process was idle, a thread that then looks every 20 µs whether the call takes
+// long, until the process is idle again. Where a process wakes up for a keystroke,
+// that is as much as the keystroke's work. What is not told of keeps its processor
+// from other goroutines, so it is for what takes a few microseconds.
+package rawio
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+)
+
+// most is the largest write, in bytes, that the scheduler is not told of.
+const most = 16 << 10
+
+// Conn is a connection that is read and written as the package says, what is large
+// excepted. Its other methods are the connection's. One goroutine may read it at a
+// time, and one write.
+type Conn struct {
+	net.Conn
+	in  Reader
+	out writer
+}
+
+// NewConn returns c, to be used in its place: a [Conn] where c and the system
+// allow it.
+func NewConn(c net.Conn) net.Conn {
+	s, ok := c.(syscall.Conn)
+	if !ok || !supported {
+		return c
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return c
+	}
+	return &Conn{Conn: c, in: Reader{Raw: raw}, out: writer{raw: raw}}
+}
+
+// Read implements [net.Conn].
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.in.Read(p)
+	if err != nil && err != io.EOF {
+		err = c.failed("read", err)
+	}
+	return n, err
+}
+
+// Write implements [net.Conn].
+func (c *Conn) Write(p []byte) (int, error) {
+	if len(p) > most {
+		return c.Conn.Write(p)
+	}
+	n, err := c.out.write(p)
+	if err != nil {
+		err = c.failed("write", err)
+	}
+	return n, err
+}
+
+// failed is an error in the form that package net gives it.
+func (c *Conn) failed(what string, err error) error {
+	var e *net.OpError
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	return &net.OpError{Op: what, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+}
+
+// Reader reads a descriptor. Its zero value with Raw set is ready, for one
+// goroutine at a time.
+type Reader struct {
+	// Raw is the descriptor.
+	Raw syscall.RawConn
+
+	try func(fd uintptr) bool
+	p   []byte
+	n   int
+	err error
+}
+
+var _ io.Reader = (*Reader)(nil)
+
+// Read implements [io.Reader].
+func (r *Reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if r.try == nil {
+		r.try = func(fd uintptr) (done bool) {
+			r.n, done, r.err = read(fd, r.p)
+			return done
+		}
+	}
+	r.p, r.n, r.err = p, 0, nil
+	err := r.Raw.Read(r.try)
+	r.p = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case r.err != nil:
+		return 0, r.err
+	case r.n == 0:
+		return 0, io.EOF
+	}
+	return r.n, nil
+}
+
+// writer writes a descriptor.
+type writer struct {
+	raw syscall.RawConn
+
+	try func(fd uintptr) bool
+	p   []byte
+	n   int
+	err error
+}
+
+func (w *writer) write(p []byte) (int, error) {
+	if w.try == nil {
+		w.try = w.attempt
+	}
+	w.p, w.n, w.err = p, 0, nil
+	err := w.raw.Write(w.try)
+	w.p = nil
+	if err == nil {
+		err = w.err
+	}
+	return w.n, err
+}
+
+// attempt writes until there is no room; it returns true when that is over.
+func (w *writer) attempt(fd uintptr) bool {
+	for w.n < len(w.p) {
+		n, done, err := TryWrite(fd, w.p[w.n:])
+		if w.err = err; err != nil {
+			return true
+		}
+		if !done {
+			return false
+		}
+		w.n += n
+	}
+	return true
+}
