@@ -115,6 +115,9 @@ func (w *walker) tree(path, name string) error {
 	if err != nil {
 		return w.problem(path, err)
 	}
+	if plain := strings.TrimRight(strings.TrimSuffix(path, "/."), "/"); plain != "" {
+		d.path = plain
+	}
 	return w.dir(d, name)
 }
 
