@@ -145,11 +145,13 @@ func TestSSHBehavesLikeSSH(t *testing.T) {
 		{"sharing is taken", "", []string{"-M", "-S", "none", "-oControlPersist=60s", "myhost", "echo x"}, "x\n", "", 0},
 		{"a subsystem that is none", "", []string{"-s", "myhost", "netconf"}, "", "-s netconf: ", 255},
 		{"compressed", "", []string{"-C", "myhost", "echo x"}, "x\n", "", 0},
-		{"-L", "", []string{"-L", "1:a:2", "myhost", "true"}, "", "-L: Shell Agent has no forwarding", 255},
+		{"-w", "", []string{"-w", "any", "myhost", "true"}, "", "-w: Shell Agent has no tunnels", 255},
 		{"-L, cleared", "", []string{"-L", "1:a:2", "-oClearAllForwardings=yes", "myhost", "echo x"}, "x\n", "", 0},
-		{"-J", "", []string{"-J", "a", "myhost", "true"}, "", "-J: ", 255},
-		{"-W", "", []string{"-W", "a:1", "myhost"}, "", "-W: ", 255},
-		{"-A", "", []string{"-A", "myhost", "true"}, "", "-A: ", 255},
+		{"-J, no target", "", []string{"-J", "web1", "myhost", "true"}, "", `"targets": {"web1"`, 255},
+		{"-J, malformed", "", []string{"-J", "a,", "myhost", "true"}, "", "Invalid -J argument", 255},
+		{"-W, not allowed", "", []string{"-W", "a:1", "myhost"}, "", "the source does not allow", 255},
+		{"-L, malformed", "", []string{"-L", "1:a", "myhost", "true"}, "", "Bad local forwarding specification '1:a'", 255},
+		{"-A, without an ssh-agent", "", []string{"-A", "myhost", "echo x"}, "x\n", "", 0},
 		{"-Q", "", []string{"-Q", "protocol-version"}, "2\n", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
