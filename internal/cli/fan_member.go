@@ -149,6 +149,8 @@ func briefly(err error, outcome fanout.Outcome, lines []string) string {
 	var unknown *targets.UnknownHostError
 	var changed *targets.ChangedHostKeyError
 	var problem *shellhttp.Problem
+	var gone *shellhttp.LostError
+	var dns *net.DNSError
 	var network *net.OpError
 	var system *os.SyscallError
 	switch {
@@ -156,9 +158,17 @@ func briefly(err error, outcome fanout.Outcome, lines []string) string {
 		return "unknown host key"
 	case errors.As(err, &changed):
 		return "THE HOST KEY HAS CHANGED"
-	case outcome == fanout.Unreached && errors.As(err, &system) && !errors.As(err, &problem):
+	case errors.As(err, &gone) && gone.Gone:
+		return "the session is gone"
+	case errors.As(err, &gone):
+		return "the connection is lost"
+	case errors.As(err, &problem):
+		return "refused (" + problem.Code + ")"
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "no such host"
+	case outcome == fanout.Unreached && errors.As(err, &system):
 		return "cannot connect: " + system.Err.Error()
-	case outcome == fanout.Unreached && errors.As(err, &network) && network.Err != nil && !errors.As(err, &problem):
+	case outcome == fanout.Unreached && errors.As(err, &network) && network.Err != nil:
 		return "cannot connect: " + network.Err.Error()
 	case len(lines) == 0:
 		return "cannot connect"
