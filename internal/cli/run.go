@@ -53,6 +53,8 @@ func (p Program) frequent(args []string, s *surroundings) *cobra.Command {
 	switch args[0] {
 	case "exec":
 		c = execCommand(s)
+	case "cp":
+		c = cpCommand(s)
 	case "ssh":
 		c = sshCommand(s)
 	case "shell":

@@ -107,10 +107,7 @@ func (g *globber) names(d *directory, part string) ([]string, error) {
 	for {
 		some, err := list.Readdirnames(readNames)
 		for _, name := range some {
-			if strings.HasPrefix(name, ".") && !strings.HasPrefix(part, ".") {
-				continue
-			}
-			if ok, _ := path.Match(part, name); ok {
+			if matches(part, name) {
 				names = append(names, name)
 			}
 		}
@@ -123,4 +120,13 @@ func (g *globber) names(d *directory, part string) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, g.ctx.Err()
+}
+
+// matches is a shell's: a first dot is matched by nothing but a dot.
+func matches(pattern, name string) bool {
+	if strings.HasPrefix(name, ".") && !strings.HasPrefix(pattern, ".") {
+		return false
+	}
+	ok, err := path.Match(pattern, name)
+	return ok && err == nil
 }

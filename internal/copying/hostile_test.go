@@ -32,7 +32,7 @@ func small(name, text string) record {
 func receiveAll(t *testing.T, to string, records ...record) (*seen, error) {
 	t.Helper()
 	watch := newSeen()
-	peer, err := AskToSend(said(true, append([]record{{kind: kindReady, count: 1}}, records...)...), io.Discard, []string{"x"}, Options{})
+	peer, err := AskToSend(said(true, append([]record{{kind: kindReady, count: 1}}, records...)...), io.Discard, []string{"*", "."}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +74,47 @@ func TestNoNameLeadsOut(t *testing.T) {
 	}
 	if got, _ := os.ReadFile(base + "/victim/file"); string(got) != "whole" {
 		t.Errorf("the file is %q", got)
+	}
+}
+
+// What was not asked for is not taken: scp's clients once took it (CVE-2019-6111).
+func TestOnlyWhatWasAskedForIsTaken(t *testing.T) {
+	dir := record{kind: kindDir, mode: 0o755}
+	for _, c := range []struct {
+		asked  string
+		record record
+		ok     bool
+	}{
+		{"/etc/motd", small("motd", "x"), true}, {"/etc/motd", small(".bashrc", "x"), false}, {"motd/", small("motd", "x"), true},
+		{"*.log", small("a.log", "x"), true}, {"*.log", small(".bashrc", "x"), false}, {"*", small(".bashrc", "x"), false}, {"*/x", small("x", "x"), true}, {"*/x", small("y", "x"), false},
+		{"dir/.", dir, true}, {"dir", dir, false}, {"*", dir, false}, {"", dir, true}, {"~", dir, true}, {"..", dir, true}, {"~", small("f", "x"), false},
+		{"dir", record{kind: kindDir, name: "dir", mode: 0o755}, true}, {"dir", record{kind: kindDir, name: ".ssh", mode: 0o755}, false},
+		{"l", record{kind: kindSymlink, name: ".profile", text: "x"}, false}, {"[", small("[", "x"), true},
+	} {
+		records := []record{{kind: kindReady, count: 1}, c.record}
+		if c.record.kind == kindDir {
+			records = append(records, record{kind: kindLeave})
+		}
+		to, watch := t.TempDir(), newSeen()
+		peer, err := AskToSend(said(true, append(records, record{kind: kindFinish})...), io.Discard, []string{c.asked}, Options{})
+		if err == nil {
+			err = peer.Receive(t.Context(), Everywhere{}, to, watch)
+		}
+		if list, _ := os.ReadDir(to); err != nil || (len(watch.problems) == 0) != c.ok || !c.ok && len(list) > 0 {
+			t.Errorf("%q: %q: %v, %+v, %v", c.asked, c.record.name, err, watch, list)
+		}
+		// On its way to another server it is not passed on.
+		from, err := AskToSend(said(true, append(records, record{kind: kindFinish})...), io.Discard, []string{c.asked}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dest, err := AskToReceive(said(true, record{kind: kindReady}, record{kind: kindFinished}), io.Discard, "to", Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Relay(t.Context(), from, dest, newSeen()); errors.Is(err, errRecord) == c.ok {
+			t.Errorf("%q: %q: %v", c.asked, c.record.name, err)
+		}
 	}
 }
 
@@ -197,7 +238,7 @@ func TestContentThatIsNotWhatItShouldBe(t *testing.T) {
 			_ = out.put(&record{kind: kindFinish})
 		})
 		watch := newSeen()
-		peer, err := AskToSend(in, out, []string{"x"}, Options{})
+		peer, err := AskToSend(in, out, []string{"dir/f"}, Options{})
 		if err == nil {
 			err = peer.Receive(t.Context(), Everywhere{}, to, watch)
 		}

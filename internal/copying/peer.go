@@ -7,9 +7,10 @@ import (
 
 // Peer is a server that has agreed to a request. It is good for one copy.
 type Peer struct {
-	in  *reader
-	out *writer
-	o   Options
+	in    *reader
+	out   *writer
+	o     Options
+	asked asked // what it was asked to send
 	// Sources is how many things a server sends that was asked to.
 	Sources int
 }
@@ -33,7 +34,7 @@ func AskToReceive(in io.Reader, out io.Writer, to string, o Options) (*Peer, err
 }
 
 func ask(in io.Reader, out io.Writer, r record, o Options) (*Peer, error) {
-	p := &Peer{in: newReader(in), out: newWriter(out), o: o}
+	p := &Peer{in: newReader(in), out: newWriter(out), o: o, asked: r.paths}
 	total := 0
 	for _, path := range r.paths {
 		if total += len(path) + 4; len(path) > maxText || total > maxRequest-64 {
@@ -78,5 +79,6 @@ func (p *Peer) Receive(ctx context.Context, place Place, to string, watch Observ
 		return &RefusedError{err.Error()}
 	}
 	defer d.dir.release()
+	d.asked = p.asked
 	return receive(ctx, d, o, p.in, p.out, watch)
 }

@@ -37,6 +37,8 @@ type destination struct {
 	as  string // what the one thing is called, "" where it keeps its name
 	// isDir says that the name is a directory's.
 	isDir bool
+	// asked, unless nil, is what was asked for.
+	asked asked
 }
 
 // openDestination finds out whether a path is to be a directory to copy into, or a
@@ -71,7 +73,7 @@ func openDestination(place Place, to string, o Options) (destination, error) {
 		d.release()
 		return destination{}, fmt.Errorf("%s: the name is too long", to)
 	}
-	return destination{d, name, strings.HasSuffix(to, "/")}, nil
+	return destination{dir: d, as: name, isDir: strings.HasSuffix(to, "/")}, nil
 }
 
 // receiver is one copy, as the receiving side has it.
@@ -226,6 +228,9 @@ var (
 func (r *receiver) name(rec *record) error {
 	if len(r.stack) > 1 {
 		return checkName(rec.name)
+	}
+	if r.to.asked != nil && !r.to.asked.holds(rec.kind, rec.name) {
+		return errNotAsked
 	}
 	if r.to.as == "" {
 		if rec.kind == kindDir && rec.name == "" {

@@ -10,7 +10,7 @@ import (
 func Relay(ctx context.Context, from, to *Peer, watch Observer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	l := &relay{watch: watch, names: make(map[uint64]string)}
+	l := &relay{watch: watch, asked: from.asked, names: make(map[uint64]string)}
 	forth := make(chan struct{})
 	go func() {
 		defer close(forth)
@@ -68,6 +68,8 @@ func pass(in *reader, out *writer, look func(*record) (last bool, err error)) er
 // relay looks at what goes by.
 type relay struct {
 	watch Observer
+	asked asked
+	depth int
 	mu    sync.Mutex
 	names map[uint64]string // of files that are offered
 	begun uint64            // the one whose content is passing
@@ -76,7 +78,15 @@ type relay struct {
 // sent takes a sender's records.
 func (l *relay) sent(r *record) (bool, error) {
 	switch r.kind {
+	case kindDir, kindSymlink, kindFile, kindOffer:
+		// What is left out of a stream, its receiver would miss.
+		if l.depth == 0 && !l.asked.holds(r.kind, r.name) {
+			return false, malformed("%q was not asked for", r.name)
+		}
+	}
+	switch r.kind {
 	case kindDir:
+		l.depth++
 		l.watch.Did(CopiedDir)
 	case kindSymlink:
 		l.watch.Did(CopiedLink)
@@ -103,7 +113,9 @@ func (l *relay) sent(r *record) (bool, error) {
 		delete(l.names, l.begun)
 	case kindTotal:
 		l.watch.Expected(int64(r.count), r.size)
-	case kindLeave, kindWhole:
+	case kindLeave:
+		l.depth--
+	case kindWhole:
 	case kindFinish:
 		return true, nil
 	default:

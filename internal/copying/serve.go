@@ -84,10 +84,10 @@ func (s Served) path(p string) string {
 	switch {
 	case strings.HasPrefix(p, "/"):
 		return p
-	case p == "~" || strings.HasPrefix(p, "~/"):
-		if s.Home != "" {
-			return s.Home + p[1:]
-		}
+	case s.Home != "" && (p == "~" || p == "~/"):
+		return s.Home + "/."
+	case s.Home != "" && strings.HasPrefix(p, "~/"):
+		return s.Home + p[1:]
 	case p == "" || p == ".":
 		return strings.TrimSuffix(s.Start, "/") + "/."
 	}
