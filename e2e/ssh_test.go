@@ -19,6 +19,8 @@ type sshUser struct {
 	*host
 	ssh string   // the link
 	env []string // of this person's programs
+	// targets are those of a test that adds some; see addTarget.
+	targets object
 }
 
 // newSSHUser starts an agent with the target myhost and the source debug.
@@ -30,6 +32,13 @@ func newSSHUser(t *testing.T, edit func(h *host, config object)) *sshUser {
 			edit(h, config)
 		}
 	})
+	return h.sshUser()
+}
+
+// sshUser is the person of an agent that was started.
+func (h *host) sshUser() *sshUser {
+	t := h.t
+	t.Helper()
 	bin := filepath.Join(h.dir, "bin")
 	if err := os.MkdirAll(bin, 0o700); err != nil {
 		t.Fatal(err)
@@ -149,7 +158,7 @@ func TestSSHBehavesLikeSSH(t *testing.T) {
 		{"-L, cleared", "", []string{"-L", "1:a:2", "-oClearAllForwardings=yes", "myhost", "echo x"}, "x\n", "", 0},
 		{"-J, no target", "", []string{"-J", "web1", "myhost", "true"}, "", `"targets": {"web1"`, 255},
 		{"-J, malformed", "", []string{"-J", "a,", "myhost", "true"}, "", "Invalid -J argument", 255},
-		{"-W, not allowed", "", []string{"-W", "a:1", "myhost"}, "", "the source does not allow", 255},
+		{"-W, not allowed", "", []string{"-W", "a:1", "myhost"}, "", "the source does not allow forward", 255},
 		{"-L, malformed", "", []string{"-L", "1:a", "myhost", "true"}, "", "Bad local forwarding specification '1:a'", 255},
 		{"-A, without an ssh-agent", "", []string{"-A", "myhost", "echo x"}, "x\n", "", 0},
 		{"-Q", "", []string{"-Q", "protocol-version"}, "2\n", "", 0},

@@ -113,6 +113,7 @@ func (s *surroundings) forward(ctx context.Context, r *reach, flags *forwardFlag
 	if source, err = c.target.PickSource(source); err != nil {
 		return Usage(err)
 	}
+	defer catchBrokenPipe()()
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	tell := &forwardTeller{surroundings: s, target: c.target.Name, json: flags.json}

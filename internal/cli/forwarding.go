@@ -103,7 +103,11 @@ func (c *contact) link(ctx context.Context, share shareFlag, source string, asid
 	if !aside {
 		c.ui.banner(session.Info().Banner)
 	}
-	return tunnel.NewLink(carrier{session, done}, func(text string) { c.ui.note("%s", text) })
+	say := c.ui.note
+	if aside {
+		say = c.ui.debug
+	}
+	return tunnel.NewLink(carrier{session, done}, func(text string) { say("%s", text) })
 }
 
 // carrier is a session that lets go of what it goes through.

@@ -111,6 +111,7 @@ func (s *surroundings) sshOnly(ctx context.Context, call *sshargs.Command, r *re
 	if err != nil {
 		return err
 	}
+	defer catchBrokenPipe()()
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	if call.Stdio != "" && call.Settings.Get("exitonforwardfailure") == "" {

@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"shellagent/shell"
 )
@@ -24,10 +22,6 @@ type Session interface {
 	Ack(end uint64)
 	Close() error
 }
-
-// goodbye is how long the other end is given to end by itself, and how long what
-// waits to be sent may take before that.
-const goodbye = time.Second
 
 // pipe is a session as the multiplexer wants a connection. Read and Write are for
 // one goroutine each.
@@ -145,16 +139,12 @@ func (p *pipe) finish(ctx context.Context) error {
 	}
 }
 
-// Close ends the helper's input, waits a little for it to end, and hangs it up.
+// Close hangs the helper up, unless it has ended.
 func (p *pipe) Close() (err error) {
 	p.closing.Do(func() {
-		ctx, cancel := context.WithTimeout(p.ctx, goodbye)
-		_ = p.finish(ctx)
-		cancel()
+		p.ending.Store(true)
 		p.cancel()
-		if err = p.session.Close(); errors.Is(err, io.EOF) {
-			err = nil
-		}
+		err = p.session.Close()
 	})
 	return err
 }
