@@ -50,7 +50,6 @@ func TestWhatIsForwarded(t *testing.T) {
 		t.Error(lines(x))
 	}
 	// Another session of the source is recorded as it is.
-	q = askForward(ask(p, "s", key))
 	p2, key2 := one(t, `"allow": {"exec": true, "agentForward": true}, "record": true, "jwtRule": "action == 'exec' || command == 'forward' && action == 'forward'"`, nil)
 	q2 := ask(p2, "s", key2)
 	q2.Open.Argv = []string{"true"}

@@ -82,11 +82,14 @@ func (e *echo) note(f func()) {
 func (e *echo) Resize(w shell.Winsize) { e.note(func() { e.sizes = append(e.sizes, w) }) }
 func (e *echo) Redraw(w shell.Winsize) { e.Resize(w) }
 func (e *echo) Ack(end uint64)         { e.note(func() { e.acked = end }) }
-func (e *echo) Signal(n string) error  { e.note(func() { e.signals = append(e.signals, n) }); return nil }
-func (e *echo) Suspend() bool          { return true }
-func (e *echo) Continue()              {}
-func (e *echo) Detach() error          { e.note(func() { e.detached = true }); return nil }
-func (e *echo) Close() error           { e.note(func() { e.closed = true }); return nil }
+func (e *echo) Signal(n string) error {
+	e.note(func() { e.signals = append(e.signals, n) })
+	return nil
+}
+func (e *echo) Suspend() bool { return true }
+func (e *echo) Continue()     {}
+func (e *echo) Detach() error { e.note(func() { e.detached = true }); return nil }
+func (e *echo) Close() error  { e.note(func() { e.closed = true }); return nil }
 
 func (e *echo) is(f func() bool) bool {
 	e.mu.Lock()
@@ -252,7 +255,9 @@ func TestHolderHearsTheGuest(t *testing.T) {
 	if err := r.Detach(); err != nil {
 		t.Error(err)
 	}
-	if !e.is(func() bool { return e.detached && !e.closed && len(e.sizes) == 1 && e.sizes[0] == size && slices.Equal(e.signals, []string{"INT"}) }) {
+	if !e.is(func() bool {
+		return e.detached && !e.closed && len(e.sizes) == 1 && e.sizes[0] == size && slices.Equal(e.signals, []string{"INT"})
+	}) {
 		t.Errorf("%+v", e)
 	}
 }
