@@ -186,17 +186,23 @@ func bodyError(err error) error {
 // by whoever got the reply.
 type clientConn struct {
 	sock net.Conn
-	in   *bufio.Reader
-	stop func() bool // forgets the caller's ctx
+	in   *bufio.Reader // nil once a stream has taken what is in it
+	stop func() bool   // forgets the caller's ctx
 }
 
 var _ io.ReadCloser = (*clientConn)(nil)
 
-// Read yields the frames of a stream; io.EOF is its end.
-func (c *clientConn) Read(p []byte) (int, error) { return c.in.Read(p) }
-
-// Buffered is how many bytes can be read without waiting.
-func (c *clientConn) Buffered() int { return c.in.Buffered() }
+// Read yields the frames of a stream; io.EOF is its end. Whoever reads has a buffer
+// of their own, and an idle stream needs no second one.
+func (c *clientConn) Read(p []byte) (int, error) {
+	if c.in != nil {
+		if n := c.in.Buffered(); n > 0 {
+			return c.in.Read(p[:min(len(p), n)])
+		}
+		c.in = nil
+	}
+	return c.sock.Read(p)
+}
 
 // Close ends a stream: the broker sees that its client is gone.
 func (c *clientConn) Close() error {

@@ -65,10 +65,14 @@ func (in *input) rest() {
 
 func (in *input) last() *segment { return in.queue[len(in.queue)-1] }
 
-// class is a page for what is typed, and large for what is piped.
+// class is small for what is typed, a page for what is pasted, and large for what
+// is piped.
 func (in *input) class(n int) int {
-	if in.queued == 0 && n <= segmentSizes[0] {
+	switch {
+	case in.queued == 0 && n <= segmentSizes[0]:
 		return 0
+	case in.queued == 0 && n <= segmentSizes[1]:
+		return 1
 	}
 	return len(segmentSizes) - 1
 }

@@ -8,9 +8,9 @@ import (
 // A record in a segment is one byte of type, its length as 24 bits, and data.
 const recordHeader = 4
 
-// Segments grow from one page, which is all that an idle shell ever needs, to
-// what a pipe holds.
-var segmentSizes = [...]int{4 << 10, 16 << 10, 64 << 10}
+// Segments grow from what a prompt needs, which is all that an idle shell ever
+// does, over a page to what a pipe holds.
+var segmentSizes = [...]int{1 << 10, 4 << 10, 16 << 10, 64 << 10}
 
 // segmentPools hold free segments of each size, over all sessions.
 var segmentPools [len(segmentSizes)]sync.Pool

@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	look = 5 * time.Second
+	look = 2 * time.Second
 	// spent is how much must have been allocated, in bytes, for a look through
 	// all memory to be worth its while; quiet is what may be allocated between
 	// two looks by a process that has nothing else to do.
 	spent = 4 << 20
-	quiet = 4 << 20
+	quiet = 2 << 20
 	// shrinks is how many collections go before: each halves the stacks that are
 	// mostly unused, and a handshake makes one of 32 KiB out of 2.
 	shrinks = 4
 	// patience is how many looks in a row typing puts it off: something that types
 	// without a pause is nobody.
-	patience = 24
+	patience = 60
 )
 
 // Run gives memory back at quiet moments, when nobody types either, until ctx ends.

@@ -21,7 +21,9 @@ func TestMemoryIsGivenBackOnceAfterABusyTime(t *testing.T) {
 		{1 << 10, true}, // and now it is not
 		{1 << 10, false},
 		{1 << 20, false},
-		{3 << 20, true}, // many quiet looks have come to something
+		{1 << 20, false},
+		{1 << 20, false},
+		{1 << 20, true}, // many quiet looks have come to something
 		{1 << 10, false},
 	} {
 		allocs += c.more
