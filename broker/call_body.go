@@ -78,9 +78,10 @@ func (s *callServer) copyStream(r io.ReadCloser) {
 		_, _ = w.WriteTo(s.conn)
 		return
 	}
-	// An idle session waits with the connection's own small buffer; one that
+	// An idle session waits with a small buffer; one that
 	// fills it borrows a large one for as long as it is busy.
-	small := s.out[:cap(s.out)]
+	small := make([]byte, streamBuffer)
+	s.out, s.inline = nil, nil
 	buf := small
 	var borrowed *[]byte
 	for {

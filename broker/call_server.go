@@ -47,9 +47,14 @@ func ServeConn(ctx context.Context, conn *net.UnixConn, h Handler) error {
 	return err
 }
 
-// serverBuffer is what an idle connection holds for each direction. A
-// keystroke's call and its answer fit in it.
-const serverBuffer = 4 << 10
+// What an idle connection holds for each direction: a keystroke's call fits in one
+// and its answer in the other. While a stream is copied there is little besides
+// streamBuffer.
+const (
+	callBuffer   = 1 << 10
+	serverBuffer = 4 << 10
+	streamBuffer = 1 << 10
+)
 
 // callServer is one connection. The goroutine that reads a call answers it, so
 // that a keystroke is handed to nobody. That the front hung up meanwhile, another
@@ -175,8 +180,8 @@ func (s *callServer) serve() error {
 // result is valid until the next readMessage.
 func (s *callServer) readMessage() (header, inline []byte, err error) {
 	s.have = 0
-	if len(s.in) != serverBuffer {
-		s.in = make([]byte, serverBuffer)
+	if len(s.in) != callBuffer {
+		s.in = make([]byte, callBuffer)
 	}
 	if err := s.fill(lengthSize); err != nil {
 		return nil, nil, err

@@ -56,7 +56,9 @@ var _ io.ReadCloser = (*frameReader)(nil)
 func (r *frameReader) Read(p []byte) (int, error) {
 	if len(r.rest) > 0 {
 		n := copy(p, r.rest)
-		r.rest = r.rest[n:]
+		if r.rest = r.rest[n:]; len(r.rest) == 0 {
+			r.rest = nil // an idle stream holds on to nothing
+		}
 		return n, nil
 	}
 	if len(p) >= frameRoom {
