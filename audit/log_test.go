@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,17 @@ func TestFactsBecomeLines(t *testing.T) {
 	tell(shell.EventEnded, func(e *shell.Event) {
 		e.Exit, e.Duration, e.Output = shell.Exit{Code: 129, Signal: "HUP", Reason: "idle timeout"}, 1500*time.Millisecond, 9
 	})
+	tell(shell.EventForwardOpened, func(e *shell.Event) {
+		e.Detail = &shell.Detail{Forward: &shell.Forwarded{Do: "open", Destination: "db:5432", Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.5")}}}
+	})
+	tell(shell.EventForwardEnded, func(e *shell.Event) {
+		e.Input, e.Output, e.Duration = 3, 4, time.Second
+		e.Detail = &shell.Detail{Forward: &shell.Forwarded{Do: "accept", Destination: "localhost:8080", From: "127.0.0.1:4711", Broken: true}}
+	})
+	tell(shell.EventForwardDenied, func(e *shell.Event) {
+		e.Detail = &shell.Detail{Forward: &shell.Forwarded{Do: "listen", Destination: "agent", Code: "denied"}}
+	})
+	tell(shell.EventForwardFailed, func(e *shell.Event) { e.Detail = &shell.Detail{Forward: &shell.Forwarded{Do: "open", Code: "limit"}} })
 	l.Observe(shell.Event{Kind: shell.EventRefused, Reason: shell.ReasonSignature, Count: 1})
 	l.Observe(shell.Event{Kind: shell.EventRefusals, Reason: shell.ReasonMaxSessions, Count: 3, Source: "debug", Err: errors.New("full")})
 	l.Observe(shell.Event{Kind: shell.EventReloaded, Err: errors.New("broken")})
@@ -97,13 +109,23 @@ func TestFactsBecomeLines(t *testing.T) {
 	}
 	want := []audit.Kind{
 		audit.TrailBegins, audit.AgentStarted, audit.FrontRestarted, audit.SessionOpened, audit.SessionOpened, audit.CommandRun,
-		audit.SessionWatched, audit.LimitReached, audit.SessionEnded, audit.RequestRefused, audit.LimitReached, audit.PolicyReloaded, audit.KeyRevoked,
+		audit.SessionWatched, audit.LimitReached, audit.SessionEnded, audit.ForwardOpened, audit.ForwardEnded, audit.ForwardDenied, audit.ForwardFailed, audit.RequestRefused, audit.LimitReached, audit.PolicyReloaded, audit.KeyRevoked,
 	}
 	if !slices.Equal(kinds, want) {
 		t.Errorf("got  %v\nwant %v", kinds, want)
 	}
 	if e := byKind[audit.SessionEnded]; *e.Exit != 129 || e.Signal != "HUP" || e.Reason != "idle timeout" || e.Duration != 1.5 ||
 		*e.Input != 0 || *e.Output != 9 || e.Remote != "192.0.2.1" || *e.UID != 7 || e.Session != "S1" || e.Host != "web1" || e.Time.IsZero() {
+		t.Errorf("%+v", e)
+	}
+	if e := byKind[audit.ForwardOpened]; e.Forward != "open" || e.Destination != "db:5432" || !slices.Equal(e.Addresses, []string{"10.0.0.5"}) || e.Input != nil || e.Subject != "alice" {
+		t.Errorf("%+v", e)
+	}
+	if e := byKind[audit.ForwardEnded]; *e.Input != 3 || *e.Output != 4 || e.Duration != 1 || e.Peer != "127.0.0.1:4711" || !e.Broken ||
+		!strings.Contains(e.String(), "from 192.0.2.1 accept localhost:8080 for 127.0.0.1:4711 after 1s, 4 bytes out, 3 in") {
+		t.Errorf("%+v, %s", e, e.String())
+	}
+	if e := byKind[audit.ForwardDenied]; e.Reason != "denied" || e.Forward != "listen" || e.Destination != "agent" {
 		t.Errorf("%+v", e)
 	}
 	if e := byKind[audit.CommandRun]; e.Command != "id -u" || len(e.Argv) != 3 || e.Subject != "alice" {

@@ -237,3 +237,38 @@ func TestConcurrentUse(t *testing.T) {
 		shellagent_sessions_active{source="debug",subject="alice"} 0
 		shellagent_sessions_total{source="debug",subject="alice"} 800`)
 }
+
+func TestForwards(t *testing.T) {
+	m, _ := newMetrics(t, nil, nil)
+	tell := func(kind shell.EventKind, do, code string, in, out uint64) {
+		m.Observe(shell.Event{Kind: kind, Source: "debug", Input: in, Output: out, Detail: &shell.Detail{Forward: &shell.Forwarded{Do: do, Code: code}}})
+	}
+	tell(shell.EventForwardOpened, "open", "", 0, 0)
+	tell(shell.EventForwardOpened, "open", "", 0, 0)
+	tell(shell.EventForwardOpened, "listen", "", 0, 0)
+	tell(shell.EventForwardEnded, "open", "", 3, 4)
+	tell(shell.EventForwardEnded, "open", "refused", 0, 0)
+	tell(shell.EventForwardDenied, "open", "denied", 0, 0)
+	tell(shell.EventForwardDenied, "accept", "denied", 0, 0)
+	tell(shell.EventForwardFailed, "open", "limit", 0, 0)
+	tell(shell.EventForwardFailed, "open", "of a later helper", 0, 0)
+	m.Observe(shell.Event{Kind: shell.EventForwardOpened})
+	wants(t, m, []string{"shellagent_forwards_opened_total", "shellagent_forwards_ended_total", "shellagent_forwards_denied_total", "shellagent_forwarded_bytes_total"}, `
+		shellagent_forwards_opened_total{do="accept"} 0
+		shellagent_forwards_opened_total{do="listen"} 1
+		shellagent_forwards_opened_total{do="open"} 2
+		shellagent_forwards_ended_total{do="accept"} 0
+		shellagent_forwards_ended_total{do="listen"} 0
+		shellagent_forwards_ended_total{do="open"} 2
+		shellagent_forwards_denied_total{do="accept"} 1
+		shellagent_forwards_denied_total{do="listen"} 0
+		shellagent_forwards_denied_total{do="open"} 1
+		shellagent_forwarded_bytes_total{direction="from_client"} 3
+		shellagent_forwarded_bytes_total{direction="to_client"} 4`)
+	text, _ := m.Text(t.Context())
+	for _, line := range []string{`{code="refused"} 1`, `{code="limit"} 1`, `{code="failed"} 1`, `{code="timeout"} 0`} {
+		if !strings.Contains(string(text), "shellagent_forwards_failed_total"+line) {
+			t.Errorf("no %s", line)
+		}
+	}
+}

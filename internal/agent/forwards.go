@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,9 @@ const (
 	// in a second, so that it fills no trail: one connection takes two or three.
 	messageRate  = 500
 	messageBurst = 8192
+	// answerLimit is how long a helper may take to read an answer while all is
+	// brought to a standstill.
+	answerLimit = time.Second
 	// maxAgentSockets bounds a session's sockets for key agents.
 	maxAgentSockets = 256
 )
@@ -43,10 +47,18 @@ func newForwards(log *slog.Logger, observe func(shell.Event)) *forwards {
 	return &forwards{log: log, observe: observe, live: make(map[string]*forwarding)}
 }
 
+// granted is what is asked of a session: a *[shell.Session].
+type granted interface {
+	ID() string
+	Grant() shell.Grant
+	Remote() netip.Addr
+	HangUp(reason string)
+}
+
 // forwarding is one session of forwards.
 type forwarding struct {
 	of      *forwards
-	session *shell.Session
+	session granted
 	channel *os.File
 
 	// turn is held while a message is waited for and answered, and while frozen.
@@ -67,7 +79,11 @@ func (f *forwards) resume(s *shell.Session, p shell.Program, sockets []string) {
 	if !ok || program.Channel() == nil {
 		return // it could not be started, and says why
 	}
-	one := &forwarding{of: f, session: s, channel: program.Channel(), sockets: sockets}
+	f.begin(s, program.Channel(), sockets)
+}
+
+func (f *forwards) begin(s granted, channel *os.File, sockets []string) {
+	one := &forwarding{of: f, session: s, channel: channel, sockets: sockets}
 	f.mu.Lock()
 	f.live[s.ID()] = one
 	f.mu.Unlock()
@@ -134,7 +150,9 @@ func (f *forwards) freeze() map[string][]string {
 	f.mu.Unlock()
 	sockets := make(map[string][]string)
 	for _, one := range all {
-		_ = one.channel.SetDeadline(time.Unix(1, 0)) // a closed one stands still
+		// What was read is still to be answered. A closed one stands still.
+		_ = one.channel.SetReadDeadline(time.Unix(1, 0))
+		_ = one.channel.SetWriteDeadline(time.Now().Add(answerLimit))
 		one.turn.Lock()
 		if s := one.agentSockets(); len(s) > 0 {
 			sockets[one.session.ID()] = s

@@ -54,6 +54,9 @@ func crossSuspended(t *testing.T, h *Host, p *Process) *Process {
 	} else {
 		copied = append(copied, &s.Pipes.In, &s.Pipes.Out.FD, &s.Pipes.Err.FD)
 	}
+	if s.Channel > 0 {
+		copied = append(copied, &s.Channel)
+	}
 	for _, fd := range copied {
 		if *fd < 0 {
 			continue
@@ -68,6 +71,7 @@ func crossSuspended(t *testing.T, h *Host, p *Process) *Process {
 	}
 	// The older image is no more.
 	p.streams.close()
+	_ = p.channel.Close()
 	_ = p.pidfd.Close()
 	p.reaped = true
 	p.mu.Unlock()
