@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -32,7 +31,7 @@ import (
 type fakeAgent struct {
 	host   *jwtauth.PrivateKey
 	addr   string
-	server *http.Server
+	server *shellhttp.Server
 	served sync.WaitGroup
 	// next is what it announces of its next host key.
 	next atomic.Pointer[shell.NextHostKey]

@@ -3,7 +3,6 @@ package shellhttp
 import (
 	"errors"
 	"io"
-	"net/http"
 	"os"
 	"time"
 )
@@ -18,11 +17,14 @@ const (
 	drainTime = time.Second
 )
 
+// readTimer is what a body's times are kept with: a connection, or a controller of it.
+type readTimer interface{ SetReadDeadline(time.Time) error }
+
 // body yields exactly a request's body, as it arrives and within its times.
 // It is for one reader.
 type body struct {
 	src   io.Reader
-	rc    *http.ResponseController
+	rc    readTimer
 	left  int
 	total time.Duration
 	step  time.Duration

@@ -2,7 +2,6 @@ package shellhttp
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"time"
 
@@ -20,7 +19,7 @@ func proves(c net.Conn) func() {
 
 // below is the connection that carries TLS.
 func below(c net.Conn) net.Conn {
-	if t, ok := c.(*tls.Conn); ok {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		return t.NetConn()
 	}
 	return c

@@ -57,6 +57,7 @@ type Handler struct {
 	bodyTime, bodyProgress, writeTime time.Duration
 
 	compressing places
+	server      *Server // what the handler was given to; nil before
 
 	leaving chan struct{} // closed when the server is shut down
 	leave   func()
@@ -144,6 +145,9 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, target string, re
 			proven(r.Context())
 		}
 		h.hold(r.Context(), reply.Wait)
+		if !unread && isPrompt(r, target) && h.takeOver(w, remote, reply) {
+			return
+		}
 		h.answer(w, r, reply)
 	}
 }

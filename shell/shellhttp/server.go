@@ -37,7 +37,7 @@ const (
 //
 // Headers are bounded to 16 KiB in all. There is no limit on the time of an
 // answer, which may be a session; each write of one has its own.
-func NewServer(h *Handler, tlsConfig *tls.Config) *http.Server {
+func NewServer(h *Handler, tlsConfig *tls.Config) *Server {
 	watch := &connWatch{refused: h.count}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -65,7 +65,8 @@ func NewServer(h *Handler, tlsConfig *tls.Config) *http.Server {
 		},
 	}
 	server.RegisterOnShutdown(h.leave)
-	return server
+	h.server = &Server{Server: server, handler: h, prompt: newPromptConns()}
+	return h.server
 }
 
 // countHTTP2 counts what the server itself found wrong with a peer's HTTP/2. A
