@@ -15,7 +15,7 @@ import (
 var defaultAcceptEnv = []string{"LANG", "LC_*", "COLORTERM", "NO_COLOR"}
 
 const (
-	maxEnvValue = 4096 // bytes of a client's variable
+	maxEnvValue = 64 << 10 // bytes of a client's variable; the kernel takes 128 KiB
 	// What login(1) and sshd give on Debian (login.defs ENV_PATH, ENV_SUPATH).
 	userPath = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 	rootPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -172,12 +172,15 @@ func (s *surroundings) sshEnv(call *sshargs.Command) ([]string, error) {
 			}
 		}
 	}
+	set := map[string]bool{} // of those that SetEnv has twice, the first counts
 	for _, variable := range call.Settings.All("setenv") {
 		name, value, found := strings.Cut(variable, "=")
 		if !found || !isVariable(name) {
 			return nil, fmt.Errorf("SetEnv: %q is not NAME=VALUE", variable)
 		}
-		values[name] = value
+		if !set[name] {
+			set[name], values[name] = true, value
+		}
 	}
 	var env []string
 	for name, value := range values {
@@ -225,14 +228,20 @@ func (s *surroundings) sshWait(ctx context.Context, call *sshargs.Command, r *re
 	}
 	defer client.Close()
 	s.ui.debug("signed in to %s", call.Host)
+	stay, err := s.sshStay(ctx, call, c)
+	if err != nil {
+		return err
+	}
 	if isBackground() {
 		if err := goToBackground(); err != nil {
 			return err
 		}
 	}
-	<-ctx.Done()
-	exit, _ := exitOf(ctx)
-	return exit
+	err = stay(ctx)
+	if exit, ok := exitOf(ctx); ok {
+		return exit
+	}
+	return err
 }
 
 // sshAnswer is -G.
