@@ -166,6 +166,9 @@ func holderTable(all []share.Status, now time.Time) string {
 			fmt.Fprintf(w, "  %s\t%d\t%s\t\t\t%s as %s: %s\n", clean(session.ID), session.Guest, age(now.Sub(time.UnixMilli(session.Started))),
 				clean(session.Source), clean(session.User), command)
 		}
+		for _, forward := range one.Forwards {
+			fmt.Fprintf(w, "  forward\t%d\t\t\t\t%s\n", one.PID, clean(forward))
+		}
 	}
 	w.Flush()
 	return b.String()

@@ -96,8 +96,9 @@ func (c *contact) unshared(err error) {
 	c.ui.debug("the connection is not shared: %v", err)
 }
 
-func (c *contact) joinShared(ctx context.Context, place share.Place, idle time.Duration, o opening) (remote, error) {
-	conn, err := share.Join(ctx, place, func(ctx context.Context, lock *os.File) error {
+// joinHolder connects to the holder of a place, which is started where there is none.
+func (c *contact) joinHolder(ctx context.Context, place share.Place, idle time.Duration) (*share.Conn, error) {
+	return share.Join(ctx, place, func(ctx context.Context, lock *os.File) error {
 		program, err := os.Executable()
 		if err != nil {
 			return err
@@ -105,6 +106,10 @@ func (c *contact) joinShared(ctx context.Context, place share.Place, idle time.D
 		c.ui.debug("start %s to hold the connection for %v", program, idle)
 		return share.Start(ctx, append([]string{program}, c.holderArgs(place, idle)...), lock)
 	})
+}
+
+func (c *contact) joinShared(ctx context.Context, place share.Place, idle time.Duration, o opening) (remote, error) {
+	conn, err := c.joinHolder(ctx, place, idle)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"shellagent/internal/share"
+	"shellagent/internal/tunnel"
 	"shellagent/shell/shellhttp"
 	"shellagent/targets"
 )
@@ -63,12 +64,15 @@ func (s *surroundings) hold(ctx context.Context, r *reach, target, socket string
 	}
 	s.ui.relay = h.say
 	defer h.close()
-	return h.serve(ctx, l, idle)
+	forwards := &heldForwards{open: h.link, sets: make(map[string]*tunnel.Set)}
+	defer forwards.close()
+	return h.serve(ctx, l, idle, forwards)
 }
 
-func (h *holder) serve(ctx context.Context, l *share.Listener, idle time.Duration) error {
+func (h *holder) serve(ctx context.Context, l *share.Listener, idle time.Duration, forwards *heldForwards) error {
 	err := share.NewHolder(share.HolderConfig{
 		Target: h.target.Name, URL: h.target.BaseURL.String(), Idle: idle, Open: h.open, Explain: h.explain,
+		Forward: forwards.do, Forwards: forwards.names,
 	}).Serve(ctx, l)
 	if exit, ok := exitOf(ctx); ok {
 		return exit

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -72,6 +73,44 @@ func (s *surroundings) canShare(r *reach) (bool, error) {
 	return config.SigningKeyPath != "" || len(config.SigningCommands) > 0 || s.getenv("SSH_AUTH_SOCK") != "", nil
 }
 
+// sshStay returns what waits until ctx ends: with a connection that is shared, as
+// ssh's master, which keeps it, and ends when it is asked to by -O exit.
+func (s *surroundings) sshStay(ctx context.Context, call *sshargs.Command, c *contact) (wait func(context.Context) error, err error) {
+	wait = func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
+	flag, err := s.sshShare(call, c.reach)
+	if err != nil {
+		return nil, err
+	}
+	idle, err := flag.idle(c.target)
+	if err != nil || idle == 0 {
+		return wait, err
+	}
+	place, err := c.sharePlace()
+	if err != nil {
+		c.unshared(err)
+		return wait, nil
+	}
+	conn, err := c.joinHolder(ctx, place, idle)
+	if err != nil {
+		c.unshared(err)
+		return wait, nil
+	}
+	return func(ctx context.Context) error {
+		if err := conn.Stay(ctx); !errors.Is(err, share.ErrHolderGone) {
+			return err
+		}
+		return nil
+	}, nil
+}
+
+// noMaster says in ssh's words that nobody holds a connection.
+func noMaster(err error, socket string) error {
+	if errors.Is(err, share.ErrNobody) {
+		return &sshargs.Error{Text: "Control socket connect(" + socket + "): No such file or directory"}
+	}
+	return err
+}
+
 // sshControl is -O: it asks what holds the shared connection of this target.
 func (s *surroundings) sshControl(call *sshargs.Command, r *reach) error {
 	socket := call.Settings.Get("controlpath")
@@ -85,8 +124,12 @@ func (s *surroundings) sshControl(call *sshargs.Command, r *reach) error {
 		do, told = share.DoExit, "Exit request sent."
 	case "stop":
 		do, told = share.DoStop, "Stop listening request sent."
+	case "forward":
+		do, told = share.DoForward, ""
+	case "cancel":
+		do, told = share.DoCancel, ""
 	default:
-		return fmt.Errorf("-O %s: Shell Agent has no forwarding through a shared connection (docs/ssh.md)", call.Control)
+		return fmt.Errorf("-O %s: Shell Agent has no such request to a shared connection (docs/ssh.md)", call.Control)
 	}
 	c, err := s.address(r, call.Host)
 	if err != nil {
@@ -96,12 +139,17 @@ func (s *surroundings) sshControl(call *sshargs.Command, r *reach) error {
 	if err != nil {
 		return err
 	}
-	status, err := askHolder(place, do, nil)
-	if errors.Is(err, share.ErrNobody) {
-		return &sshargs.Error{Text: "Control socket connect(" + socket + "): No such file or directory"}
+	var status share.Status
+	if told == "" {
+		source, err := s.sshSource(call, r)
+		if err != nil {
+			return err
+		}
+		err = s.askForwards(place, do, source, call)
+		return noMaster(err, socket)
 	}
-	if err != nil {
-		return err
+	if status, err = askHolder(place, do, nil); err != nil {
+		return noMaster(err, socket)
 	}
 	if do == share.DoStatus {
 		told = fmt.Sprintf("%s (pid=%d)", told, status.PID)

@@ -18,6 +18,12 @@ const (
 	DoStop Do = "stop"
 	// DoExit has the holder hang up every session and end.
 	DoExit Do = "exit"
+	// DoForward has the holder forward what [Ask.Forwards] says, and DoCancel end
+	// that, as ssh's -O.
+	DoForward Do = "forward"
+	DoCancel  Do = "cancel"
+	// DoStay keeps the holder while the guest stays.
+	DoStay Do = "stay"
 )
 
 // Ask is a guest's first message.
@@ -28,6 +34,8 @@ type Ask struct {
 	Request shell.OpenRequest `json:"request,omitzero"`
 	// InputReady says that there is input at once, for which a connection is begun.
 	InputReady bool `json:"inputReady,omitempty"`
+	// Forwards are what DoForward and DoCancel are for.
+	Forwards []string `json:"forwards,omitempty"`
 }
 
 // Level says how much somebody must want to know something.
@@ -81,6 +89,10 @@ type Status struct {
 	// Opened counts the sessions since it started.
 	Opened   uint64          `json:"opened"`
 	Sessions []StatusSession `json:"sessions"`
+	// Forwards are what the holder itself forwards, each as its option has it.
+	Forwards []string `json:"forwards,omitempty"`
+	// Ports are those that were chosen, in an answer to DoForward.
+	Ports []int `json:"ports,omitempty"`
 }
 
 // StatusSession is a session that goes through a holder.

@@ -70,6 +70,11 @@ type HolderConfig struct {
 	Open func(context.Context, Ask, Voice) (Session, error)
 	// Explain says what an error of Open or of a session's Next means.
 	Explain func(error, Session) Failure
+	// Forward does DoForward and DoCancel, and returns the ports that were chosen. It
+	// is called from several goroutines. Nil does neither.
+	Forward func(context.Context, Ask) (ports []int, err error)
+	// Forwards returns what is forwarded; nil is nothing.
+	Forwards func() []string
 }
 
 // Holder keeps a connection for guests.
@@ -252,11 +257,15 @@ func (h *Holder) Stop(now bool) {
 
 // Status tells what the holder does.
 func (h *Holder) Status() Status {
+	var forwards []string
+	if h.cfg.Forwards != nil {
+		forwards = h.cfg.Forwards()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := Status{
 		Version: 1, PID: os.Getpid(), Target: h.cfg.Target, URL: h.cfg.URL, Started: h.started.UnixMilli(),
-		Idle: h.cfg.Idle.Milliseconds(), Stopping: h.stopping, Opened: h.opened, Sessions: []StatusSession{},
+		Idle: h.cfg.Idle.Milliseconds(), Stopping: h.stopping, Opened: h.opened, Sessions: []StatusSession{}, Forwards: forwards,
 	}
 	if h.sessions == 0 && h.cfg.Idle > 0 {
 		s.Ends = h.since.Add(h.cfg.Idle).UnixMilli()
@@ -308,6 +317,10 @@ func (g *guest) serve(ctx context.Context) {
 	case DoStop, DoExit:
 		g.holder.Stop(ask.Do == DoExit)
 		_ = g.sendJSON(kindStatus, g.holder.Status())
+	case DoForward, DoCancel:
+		g.forward(ctx, ask)
+	case DoStay:
+		g.stay(ctx, in)
 	default:
 		_ = g.sendJSON(kindFailed, Failure{Code: 1, Lines: []string{fmt.Sprintf("the holder of the connection cannot do %.40q", ask.Do)}})
 	}

@@ -135,6 +135,13 @@ func newStage(t *testing.T, idle time.Duration, sessions int) *stage {
 			return e, nil
 		},
 		Explain: func(err error, _ Session) Failure { return Failure{Code: 255, Lines: []string{err.Error()}} },
+		Forward: func(_ context.Context, a Ask) ([]int, error) {
+			if a.Source == "refused" {
+				return nil, errors.New("refused")
+			}
+			return []int{len(a.Forwards), len(a.Do)}, nil
+		},
+		Forwards: func() []string { return []string{"-L 1:h:2"} },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel

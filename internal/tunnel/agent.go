@@ -26,7 +26,7 @@ func (s *Set) Agent(ctx context.Context, dial func(context.Context) (net.Conn, e
 		return "", err
 	}
 	if n.At.Path == "" {
-		n.Close()
+		_ = n.Close()
 		return "", fmt.Errorf("the agent does not say where it listens for ssh-agent's clients")
 	}
 	return n.At.Path, nil

@@ -116,13 +116,13 @@ func (l *Link) Listen(ctx context.Context, r forward.Request, serve func(from st
 // watch forgets the listener once the agent ends it.
 func (n *Listener) watch() {
 	_, _ = io.Copy(io.Discard, n.stream)
-	n.Close()
+	_ = n.Close()
 }
 
 // Close ends it. Connections that came in stay.
-func (n *Listener) Close() {
-	n.stream.Reset()
+func (n *Listener) Close() error {
 	n.link.change(func() { delete(n.link.listeners, n.number) })
+	return n.stream.Reset()
 }
 
 func (l *Link) change(f func()) {

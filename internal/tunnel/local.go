@@ -19,24 +19,15 @@ const handshakeTime = time.Minute
 // if f is dynamic. It returns where it listens. With an endpoint, an error says
 // where it does not although it should.
 func (s *Set) Local(f sshargs.Forward) (sshargs.Endpoint, error) {
-	name := "-L " + f.String()
+	name := Name(sshargs.Local, f)
 	if f.IsDynamic() {
-		name = "-D " + f.String()
+		name = Name(sshargs.Dynamic, f)
 	}
 	lines, at, err := s.listen(f.Listen)
-	if len(lines) == 0 {
-		return at, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		for _, line := range lines {
-			line.Close()
-		}
-		return at, ErrOver
-	}
-	s.lines = append(s.lines, lines...)
 	for _, line := range lines {
+		if over := s.listens(name, line); over != nil {
+			return at, over
+		}
 		s.running.Go(func() { s.serve(line, name, f.Connect) })
 	}
 	return at, err

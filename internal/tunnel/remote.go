@@ -22,7 +22,7 @@ func (s *Set) Remote(ctx context.Context, f sshargs.Forward) (sshargs.Endpoint, 
 	if f.Listen.Path != "" {
 		r = forward.Request{Listen: forward.Unix, Path: f.Listen.Path, Unlink: s.cfg.Unlink}
 	}
-	name := "-R " + f.String()
+	name := Name(sshargs.Remote, f)
 	n, err := s.link.Listen(ctx, r, func(from string, stream *forward.Stream) {
 		if c, err := s.begin(name, from, destination(f)); err != nil {
 			refuse(stream, forward.CodeLimit, err)
@@ -35,7 +35,7 @@ func (s *Set) Remote(ctx context.Context, f sshargs.Forward) (sshargs.Endpoint, 
 	if err != nil {
 		return f.Listen, err
 	}
-	return n.At, nil
+	return n.At, s.listens(name, n)
 }
 
 func destination(f sshargs.Forward) string {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,7 +77,7 @@ type Set struct {
 	open   map[uint64]*Connection
 	last   uint64
 	closed bool
-	lines  []net.Listener
+	lines  map[string][]io.Closer // what listens, by the forward's name
 }
 
 // NewSet forwards over a link, which it owns from then on.
@@ -86,7 +88,7 @@ func NewSet(link *Link, cfg Config) *Set {
 	if cfg.Told == nil {
 		cfg.Told = func(Event) {}
 	}
-	s := &Set{cfg: cfg, link: link, open: make(map[uint64]*Connection)}
+	s := &Set{cfg: cfg, link: link, open: make(map[uint64]*Connection), lines: make(map[string][]io.Closer)}
 	s.idle.L = &s.mu
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s
@@ -102,8 +104,8 @@ func (s *Set) Link() *Link { return s.link }
 func (s *Set) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	for _, l := range s.lines {
-		l.Close()
+	for name := range s.lines {
+		s.unlisten(name)
 	}
 	s.mu.Unlock()
 	s.stop()
@@ -120,6 +122,50 @@ func (s *Set) Finish(ctx context.Context) error {
 		return err
 	}
 	return s.link.Finish(ctx)
+}
+
+// Name is what a forward is called in events: its option.
+func Name(d sshargs.Direction, f sshargs.Forward) string { return fmt.Sprintf("-%c %s", d, f) }
+
+// ErrNotListening says that there is no such forward.
+var ErrNotListening = errors.New("nothing listens for that")
+
+// Cancel ends what listens for a forward, by its name. Connections that came in stay.
+func (s *Set) Cancel(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.lines[name]) == 0 {
+		return fmt.Errorf("%s: %w", name, ErrNotListening)
+	}
+	s.unlisten(name)
+	return nil
+}
+
+// Listening returns the names of the forwards that are listened for, in no order.
+func (s *Set) Listening() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.lines))
+}
+
+// listens keeps what listens for a forward, until it is cancelled or the set closed.
+func (s *Set) listens(name string, line io.Closer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		line.Close()
+		return ErrOver
+	}
+	s.lines[name] = append(s.lines[name], line)
+	return nil
+}
+
+// unlisten is for who holds s.mu.
+func (s *Set) unlisten(name string) {
+	for _, line := range s.lines[name] {
+		line.Close()
+	}
+	delete(s.lines, name)
 }
 
 // Connections returns those that are open, or are being opened, in no order.
