@@ -113,7 +113,7 @@ func (f *forwarding) tell(kind shell.EventKind, q forwardd.Question, e forwardd.
 			Forward: &shell.Forwarded{Do: q.Do, Destination: destination(q), Addresses: append([]netip.Addr(nil), addresses...), From: q.From, Code: string(e.Code), Broken: e.Broken},
 		},
 	})
-	if kind == shell.EventForwardDenied {
+	if kind == shell.EventForwardDenied && f.logs.Allow() {
 		f.of.log.Info("forward denied", "session", f.session.ID(), "source", g.Source, "subject", g.Subject, "do", q.Do, "destination", destination(q), "addresses", q.Addresses)
 	}
 }

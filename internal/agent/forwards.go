@@ -23,8 +23,11 @@ import (
 const (
 	// messageRate and messageBurst bound what a session of forwards asks and tells
 	// in a second, so that it fills no trail: one connection takes two or three.
-	messageRate  = 500
+	messageRate  = 200
 	messageBurst = 8192
+	// logRate and logBurst bound what the log has of denials; the trail has all.
+	logRate  = rate.Limit(0.1)
+	logBurst = 10
 	// answerLimit is how long a helper may take to read an answer while all is
 	// brought to a standstill.
 	answerLimit = time.Second
@@ -61,6 +64,8 @@ type forwarding struct {
 	session granted
 	channel *os.File
 
+	logs *rate.Limiter
+
 	// turn is held while a message is waited for and answered, and while frozen.
 	turn sync.Mutex
 
@@ -83,7 +88,7 @@ func (f *forwards) resume(s *shell.Session, p shell.Program, sockets []string) {
 }
 
 func (f *forwards) begin(s granted, channel *os.File, sockets []string) {
-	one := &forwarding{of: f, session: s, channel: channel, sockets: sockets}
+	one := &forwarding{of: f, session: s, channel: channel, sockets: sockets, logs: rate.NewLimiter(logRate, logBurst)}
 	f.mu.Lock()
 	f.live[s.ID()] = one
 	f.mu.Unlock()
