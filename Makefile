@@ -107,6 +107,11 @@ bench-scale: build peers ## what 1 to 2,000 idle sessions cost, as root; JSON an
 bench-cover: build peers ## what an observer of the wire learns of who types, beside OpenSSH, as root (BENCH_FLAGS=-quick)
 	$(BENCH_PROGRAM) cover $(BENCH_ARGS) -json $(BENCH_OUT)/cover.json $(BENCH_FLAGS)
 
+CP_ROUNDS ?= 7
+.PHONY: bench-cp
+bench-cp: build ## agent cp beside rsync over the same: 10,000 small files and one of 2 GB, both ways, in turns
+	@bash scripts/bench-cp.sh bin/agent $(CP_ROUNDS)
+
 # Unpacked beside the system's programs, which stay as they are.
 PEERS ?= dist/peers
 .PHONY: peers

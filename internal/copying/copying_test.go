@@ -52,7 +52,7 @@ func (s *seen) Problem(_ Side, path, text string, warning bool) {
 // pair is two streams between two sides.
 type pair struct{ toServer, fromServer [2]*os.File }
 
-func newPair(t *testing.T) *pair {
+func newPair(t testing.TB) *pair {
 	t.Helper()
 	p := &pair{}
 	for _, end := range []*[2]*os.File{&p.toServer, &p.fromServer} {
