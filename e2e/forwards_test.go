@@ -408,3 +408,27 @@ func TestAThousandForwards(t *testing.T) {
 	all.Wait()
 	h.waitFor("a thousand ends", func() bool { return strings.Contains(scrape(t, address), `forwards_ended_total{do="open"} 1000`) })
 }
+
+// Connections are in no recording, so a source that has to record loses none for
+// them; and a session that carries nothing is as idle as any.
+func TestForwardsAreNotRecordedAndMayBeIdle(t *testing.T) {
+	port := echoing(t)
+	h := startHost(t, policed(map[string]object{"tunnel": {
+		"allow":  object{"localForward": []string{"127.0.0.1:*"}, "exec": true},
+		"record": object{"dir": "/proc/nowhere"}, "idleTimeout": "2s",
+	}}))
+	if got := h.exec(nil, "tunnel", "myhost", "--", "true"); got.code != 255 {
+		t.Errorf("a command ran unrecorded: %d", got.code)
+	}
+	if out := h.run0(agentBin, "check", "-c", h.config); !strings.Contains(out, "nothing of what it forwards") || !strings.Contains(out, "forward (connects to 127.0.0.1:*)") {
+		t.Error(out)
+	}
+	c := h.carry("tunnel")
+	s, _ := c.mustAsk(t, toTCP(port))
+	fmt.Fprint(s, "ping")
+	if got := make([]byte, 4); must(io.ReadFull(s, got))(t) != 4 {
+		t.Errorf("%q", got)
+	}
+	<-c.Done()
+	h.told("limit.reached", map[string]any{"reason": "idle_timeout", "source": "tunnel"})
+}
