@@ -37,6 +37,7 @@ func TestEscapes(t *testing.T) {
 		{"unknown escape is typed whole", "~x\r", "~x\r", nil},
 		{"home folder at the start of a line", "~/bin\r", "~/bin\r", nil},
 		{"help keeps the line start", "~?~.", "", []Action{ActionHelp, ActionLeave}},
+		{"connections, within a line or not", "~#a~#", "a~#", []Action{ActionConnections}},
 		{"suspend, then more", "\r~\x1awho\r", "\rwho\r", []Action{ActionSuspend}},
 		{"tilde then return", "~\r~.", "~\r", []Action{ActionLeave}},
 		{"held tilde", "~", "", nil},
