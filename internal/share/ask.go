@@ -18,10 +18,10 @@ const (
 	DoStop Do = "stop"
 	// DoExit has the holder hang up every session and end.
 	DoExit Do = "exit"
-	// DoForward has the holder forward what [Ask.Forwards] says, and DoCancel end
-	// that, as ssh's -O.
+	// DoForward has the holder forward what [Ask.Forwards] says, as ssh's -O.
 	DoForward Do = "forward"
-	DoCancel  Do = "cancel"
+	// DoCancel has it end that.
+	DoCancel Do = "cancel"
 	// DoStay keeps the holder while the guest stays.
 	DoStay Do = "stay"
 )
