@@ -135,6 +135,7 @@ type counts struct {
 	Type     string  `json:"type"`
 	Version  int     `json:"version"`
 	OK       *bool   `json:"ok,omitempty"`
+	Error    string  `json:"error,omitempty"`
 	Files    int64   `json:"files"`
 	Dirs     int64   `json:"directories"`
 	Links    int64   `json:"links"`
@@ -181,6 +182,9 @@ func (p *report) end(err error) (failed bool) {
 		c := p.progress("result")
 		ok := err == nil && !failed
 		c.OK = &ok
+		if err != nil {
+			c.Error = err.Error()
+		}
 		p.line(c)
 		return failed
 	}

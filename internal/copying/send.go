@@ -143,7 +143,12 @@ func (s *sender) listen() error {
 			if f.times++; f.times > maxBegun {
 				return malformed("it wants a file for the %d. time", f.times)
 			}
-			s.wants <- r
+			// There is room but for who wants files and lets them fail, time and again.
+			select {
+			case s.wants <- r:
+			case <-s.ctx.Done():
+				return s.ctx.Err()
+			}
 		case kindDone:
 			s.watch.Did(CopiedFile)
 			s.close(r.id)
