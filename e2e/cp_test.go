@@ -282,6 +282,11 @@ mkfifo in/pipe`
 	if got.code != 1 || c.Files != 3 || c.Problems != 2 || strings.Count(got.stdout, "permission denied") != 2 || !strings.Contains(got.stdout, "is left out") {
 		t.Errorf("%+v, %+v", got, c)
 	}
+	// A file of which only the name can be read is found out when it is wanted.
+	got, c = h.cp("-u", "myhost:"+there+"/in/.", h.dir+"/got")
+	if got.code != 1 || c.Unchanged != 3 || c.Problems != 2 || strings.Count(got.stdout, "permission denied") != 2 {
+		t.Errorf("%+v, %+v", got, c)
+	}
 	got, c = h.cp(there+"/in/.", "myhost:"+there+"/out/")
 	if got.code != 1 || c.Files != 4 || !strings.Contains(got.stdout, `/out/closed","text":"permission denied"`) {
 		t.Errorf("%+v, %+v", got, c)

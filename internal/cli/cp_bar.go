@@ -31,7 +31,11 @@ func (b *bar) draw() {
 	for len(b.steps) > 2 && now.Sub(b.steps[0].at) > rateOver {
 		b.steps = b.steps[1:]
 	}
-	// Nothing is drawn over a word about a connection that is lost.
+	// Nothing is drawn over the questions that come before anything is copied, nor
+	// over a word about a connection that is lost.
+	if !p.began() && p.files.Load() == 0 {
+		return
+	}
 	if n := len(b.steps); n > 1 && b.steps[n-1].bytes == b.steps[n-2].bytes && b.done == p.done() {
 		return
 	}

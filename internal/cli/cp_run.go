@@ -155,6 +155,9 @@ func (c *copier) explainLost(l *link, err error) error {
 	if err == nil {
 		return nil
 	}
+	if l.exit != nil && l.exit.Reason != "" {
+		return fmt.Errorf("the agent of %s ended the copy: %s", l.place.address, l.exit.Reason)
+	}
 	return explained(l.place.address, l.session.Info(), err)
 }
 

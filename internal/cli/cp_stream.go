@@ -51,7 +51,7 @@ func (t *stream) next() error {
 		}
 	case shell.FrameStderr:
 		for line := range strings.Lines(string(f.Data)) {
-			t.ui.note("%s: %s", t.name, strings.TrimRight(line, "\n"))
+			t.ui.line(t.name + ": " + strings.TrimRight(line, "\n"))
 		}
 	case shell.FrameNotice:
 		var n shell.Notice

@@ -35,7 +35,10 @@ func expand(ctx context.Context, place Place, pattern string) ([]string, error) 
 	if strings.HasPrefix(pattern, "/") {
 		begin = "/"
 	}
-	if err := g.match(begin, strings.Split(strings.TrimLeft(pattern, "/"), "/")); err != nil {
+	parts := strings.Split(strings.TrimLeft(pattern, "/"), "/")
+	last := len(parts) - 1
+	parts = append(slices.DeleteFunc(parts[:last:last], func(part string) bool { return part == "" }), parts[last])
+	if err := g.match(begin, parts); err != nil {
 		return nil, fmt.Errorf("%s: %w", pattern, err)
 	}
 	if len(g.found) == 0 {

@@ -212,7 +212,8 @@ func TestContentThatIsNotWhatItShouldBe(t *testing.T) {
 		"too short":      {records: []record{{kind: kindData, data: text[:9]}, {kind: kindWhole, sum: sha256.Sum256(text[:9])}}},
 		"too long":       {records: []record{{kind: kindData, data: append(text[:10:10], 'x')}}, fatal: true},
 		"a long hole":    {records: []record{{kind: kindHole, size: 11}}, fatal: true},
-		"broken off":     {records: []record{{kind: kindData, data: text[:5]}, {kind: kindAbort, name: "f", text: "it went away"}}},
+		"broken off":     {records: []record{{kind: kindData, data: text[:5]}, {kind: kindAbort, id: 7, name: "f", text: "it went away"}}},
+		"another's end":  {records: []record{{kind: kindAbort, id: 8}}, fatal: true},
 		"begun twice":    {records: []record{{kind: kindBegin, id: 7}}, fatal: true},
 		"other in it":    {records: []record{small("g", "g")}, fatal: true},
 	} {
@@ -249,6 +250,32 @@ func TestContentThatIsNotWhatItShouldBe(t *testing.T) {
 		if got, _ := os.ReadFile(to + "/f"); string(got) != "the old one" {
 			t.Errorf("%s: the file is %q", name, got)
 		}
+	}
+}
+
+// A file that is there no more when it is wanted costs itself alone.
+func TestWhatIsWantedAndGone(t *testing.T) {
+	to := t.TempDir()
+	write(t, filepath.Join(to, partName("f")), "earlier", 0o600)
+	in, out, end := exchange(t, func(in *reader, out *writer) {
+		_ = out.put(&record{kind: kindReady, count: 1}, &record{kind: kindOffer, id: 7, name: "f", mode: 0o600, size: 10})
+		_ = out.flush()
+		if want, _, err := in.next(); err != nil || want.size != 7 {
+			t.Errorf("%+v, %v", want, err)
+		}
+		_ = out.put(&record{kind: kindAbort, id: 7, name: "f", text: "it is gone"}, &record{kind: kindFinish})
+	})
+	watch := newSeen()
+	peer, err := AskToSend(in, out, []string{"dir/f"}, Options{})
+	if err == nil {
+		err = peer.Receive(t.Context(), Everywhere{}, to, watch)
+	}
+	end()
+	if err != nil || len(watch.problems) != 1 {
+		t.Errorf("%v, %+v", err, watch)
+	}
+	if got, _ := os.ReadFile(filepath.Join(to, partName("f"))); string(got) != "earlier" {
+		t.Errorf("what was begun is %q", got)
 	}
 }
 

@@ -94,8 +94,11 @@ func (r *receiver) letGo() {
 
 // content takes a record of a file's content.
 func (r *receiver) content(rec record, b *block) error {
-	if rec.kind == kindBegin {
+	switch {
+	case rec.kind == kindBegin:
 		return r.begin(rec)
+	case rec.kind == kindAbort:
+		return r.abort(rec)
 	}
 	f := r.current
 	if f == nil {
@@ -122,11 +125,29 @@ func (r *receiver) content(rec record, b *block) error {
 		f.pieces <- piece{hole: rec.size}
 	case kindWhole:
 		f.finish(&rec)
-	case kindAbort:
-		if rec.text != "" {
-			r.watch.Problem(Sending, rec.name, rec.text, false)
+	}
+	return nil
+}
+
+// abort ends a file of which no more comes, or nothing.
+func (r *receiver) abort(rec record) error {
+	f := r.current
+	if f == nil {
+		if f = r.takeHeld(rec.id); f == nil {
+			return malformed("it breaks off what was not asked for")
 		}
-		f.answer()
+		defer func() {
+			f.part.keep()
+			f.over()
+		}()
+	} else if f.rec.id != rec.id {
+		return malformed("it breaks off another file")
+	}
+	if rec.text != "" {
+		r.watch.Problem(Sending, rec.name, rec.text, false)
+	}
+	f.answer()
+	if f == r.current {
 		f.stop()
 	}
 	return nil

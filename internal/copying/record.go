@@ -70,7 +70,7 @@ var layouts = map[kind]struct {
 	kindData:    {"d", maxData},
 	kindHole:    {"n", 16},
 	kindWhole:   {"sf2", 96},
-	kindAbort:   {"ax", 2*maxText + 64},
+	kindAbort:   {"iax", 2*maxText + 64},
 	kindProblem: {"fax", 2*maxText + 64},
 	kindTotal:   {"cn", 32},
 	kindFinish:  {"", 0},

@@ -72,7 +72,6 @@ type relay struct {
 	depth int
 	mu    sync.Mutex
 	names map[uint64]string // of files that are offered
-	begun uint64            // the one whose content is passing
 }
 
 // sent takes a sender's records.
@@ -99,7 +98,6 @@ func (l *relay) sent(r *record) (bool, error) {
 	case kindBegin:
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.begun = r.id
 		l.watch.Moving(l.names[r.id])
 		l.watch.Resumed(r.size)
 	case kindProblem:
@@ -110,7 +108,7 @@ func (l *relay) sent(r *record) (bool, error) {
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		delete(l.names, l.begun)
+		delete(l.names, r.id)
 	case kindTotal:
 		l.watch.Expected(int64(r.count), r.size)
 	case kindLeave:
