@@ -78,6 +78,48 @@ func TestSSHJump(t *testing.T) {
 	}
 }
 
+// What a target's entry says of the way to it is everybody's.
+func TestJumpOfATarget(t *testing.T) {
+	u := newSSHUser(t, forwards(nil))
+	u.targets = object{"myhost": object{"hostname": "127.0.0.1", "port": u.port, "source": "debug"}}
+	far := u.inner("far", object{"jump": "myhost"})
+	u.inner("farther", object{"jump": "far"})
+	u.must(u.ssh, "-oStrictHostKeyChecking=accept-new", "far", "true")
+	u.must(u.ssh, "-oStrictHostKeyChecking=accept-new", "farther", "true")
+	through := func() int { return strings.Count(u.log.String(), "argv=[forward]") }
+	for name, c := range map[string]struct {
+		line []string
+		want string
+	}{
+		"exec":        {[]string{agentBin, "exec", "--accept-new", "far", "--", "echo", "there"}, "there\n"},
+		"ssh":         {[]string{u.ssh, "-4", "far", "echo there"}, "there\n"},
+		"ssh -J":      {[]string{u.ssh, "-J", "far", "farther", "echo there"}, "there\n"},
+		"two on":      {[]string{u.ssh, "farther", "echo there"}, "there\n"},
+		"shared":      {[]string{agentBin, "exec", "--share=2s", "far", "--", "echo", "there"}, "there\n"},
+		"on several":  {[]string{agentBin, "exec", "far,myhost", "--", "true"}, ""},
+		"of sessions": {[]string{agentBin, "exec", "far", "--command", agentBin + " version | wc -l"}, "1\n"},
+	} {
+		before := through()
+		if got := u.call("", c.line...); got.code != 0 || got.stdout != c.want {
+			t.Errorf("%s: %+v", name, got)
+		}
+		u.waitFor(name+" to be seen", func() bool { return through() > before })
+	}
+	before := through()
+	if got := u.must(u.ssh, "-oProxyJump=none", "far", "echo there"); got != "there\n" || through() != before {
+		t.Errorf("straight: %q, through %d", got, through()-before)
+	}
+	// Nothing is left at the host between.
+	u.waitFor("all to have ended", func() bool {
+		return strings.Count(u.log.String(), "session opened") == strings.Count(u.log.String(), "session ended")
+	})
+	u.addTarget("round", object{"hostname": "127.0.0.1", "port": far.port, "source": "debug", "jump": "about"})
+	u.addTarget("about", object{"hostname": "127.0.0.1", "port": far.port, "source": "debug", "jump": "round"})
+	if got := u.call("", u.ssh, "round", "true"); got.code != 255 || !strings.Contains(got.stderr, "do they lead in a circle?") {
+		t.Errorf("a circle: %+v", got)
+	}
+}
+
 // sshServer is an SSH server that is not ours, for a client that is not ours. It
 // takes one key, and answers a command with its text.
 func sshServer(t *testing.T, publicKey string) (port int, hostKey string) {

@@ -38,6 +38,9 @@ type Entry struct {
 	Source string `json:"source"`
 	// Share is the configuration's for this target alone; 0 is not to share.
 	Share *time.Duration `json:"share"`
+	// Jump are the hosts to go through, as ssh's -J has them: targets, or
+	// source@host:port, the first of which is reached first, parted by commas.
+	Jump string `json:"jump"`
 }
 
 // SigningCommand signs with a key that this program never sees: in an HSM, in Vault.
@@ -255,6 +258,9 @@ func (e Entry) check(name string) *mistake {
 	}
 	if _, err := e.baseURL(name, 0); err != nil {
 		return &mistake{"/hostname", err}
+	}
+	if e.Jump == name {
+		return &mistake{"/jump", fmt.Errorf("%s is to be reached through itself", name)}
 	}
 	return nil
 }

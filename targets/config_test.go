@@ -22,7 +22,7 @@ func TestLoadTargets(t *testing.T) {
 		"signingKeyPath": "keys/me",
 		"targets": {
 			"web": {"hostname": "web.example", "port": 5000, "pathPrefix": "/agent", "source": "debug", "caPath": "ca.pem",},
-			"db1": {},
+			"db1": {"jump": "ops@web,bastion:4001"},
 		},
 	}`)
 	c, err := Load(Paths{}, path)
@@ -56,6 +56,9 @@ func TestLoadTargets(t *testing.T) {
 		t.Errorf("a given source: %q %v", s, err)
 	}
 	db, _ := c.Target("db1", 0)
+	if db.Jump != "ops@web,bastion:4001" || web.Jump != "" {
+		t.Errorf("the ways: %q, %q", db.Jump, web.Jump)
+	}
 	if _, err := db.PickSource(""); err == nil || !strings.Contains(err.Error(), "SOURCE@db1") {
 		t.Errorf("no source: %v", err)
 	}

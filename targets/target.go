@@ -24,6 +24,8 @@ type Target struct {
 	// Share is for how long a connection to it stays that has no session any
 	// more; 0 is not to share connections.
 	Share time.Duration
+	// Jump is [Entry.Jump].
+	Jump string
 }
 
 // Target returns the target that the configuration has under this name, else
@@ -39,7 +41,7 @@ func (c *Config) Target(name string, port int) (Target, error) {
 		}
 		return Target{
 			Name: name, BaseURL: base, Source: entry.Source,
-			Fingerprint: entry.Fingerprint, CAPath: entry.CAPath, Share: firstOf(entry.Share, c.Share),
+			Fingerprint: entry.Fingerprint, CAPath: entry.CAPath, Share: firstOf(entry.Share, c.Share), Jump: entry.Jump,
 		}, nil
 	}
 	base, err := ParseHost(name, port)

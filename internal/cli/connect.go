@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 
 	"shellagent/internal/terminal"
@@ -29,6 +30,8 @@ type contact struct {
 	keyring *keyring
 	// aside says that another session shows what becomes of the connection.
 	aside bool
+	// way makes connections to the agent; nil means TCP's.
+	way func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // address finds the target. Its errors are of the command line or the configuration.
@@ -58,6 +61,9 @@ func (s *surroundings) addressIn(config *targets.Config, r *reach, name string) 
 	}
 	if r.ca != "" {
 		c.target.CAPath = r.ca
+	}
+	if c.way, err = s.wayTo(r, c.target); err != nil {
+		return nil, Usage(fmt.Errorf("target %s: jump: %w", c.target.Name, err))
 	}
 	s.ui.debug("target %s is %s", c.target.Name, c.target.BaseURL)
 	return c, nil
@@ -111,7 +117,7 @@ func (c *contact) identityOptions() targets.IdentityOptions {
 func (c *contact) establish(ctx context.Context) error {
 	trust := &targets.Trust{
 		File: targets.DefaultPaths(c.getenv).KnownHosts(), AcceptNew: c.reach.acceptNew,
-		Announced: c.announced, Timeout: c.reach.connectTimeout, Dial: c.reach.ssh.dial,
+		Announced: c.announced, Timeout: c.reach.connectTimeout, Dial: c.way,
 	}
 	if c.reach.ssh.forget {
 		trust.File = ""
@@ -142,7 +148,7 @@ func (c *contact) establish(ctx context.Context) error {
 
 // announced asks a peer that a certificate authority vouches for.
 func (c *contact) announced(ctx context.Context, base *url.URL, conf *tls.Config) (jwtauth.PublicKey, error) {
-	client, err := shellhttp.NewClient(shellhttp.ClientConfig{BaseURL: base, TLS: conf, Dial: c.reach.ssh.dial, Timeout: c.reach.connectTimeout})
+	client, err := shellhttp.NewClient(shellhttp.ClientConfig{BaseURL: base, TLS: conf, Dial: c.way, Timeout: c.reach.connectTimeout})
 	if err != nil {
 		return jwtauth.PublicKey{}, err
 	}
@@ -163,7 +169,7 @@ func (c *contact) client(key targets.Identity) (*shellhttp.Client, error) {
 	return shellhttp.NewClient(shellhttp.ClientConfig{
 		BaseURL: c.target.BaseURL, TLS: c.peer.TLS, HostKey: c.peer.HostKey, Succeeds: c.learn,
 		Signer: signer{key}, Encoding: c.reach.encoding(), Timeout: c.reach.connectTimeout,
-		Cover: c.reach.cover, Dial: c.reach.ssh.dial,
+		Cover: c.reach.cover, Dial: c.way,
 	})
 }
 

@@ -31,8 +31,9 @@ type Program struct {
 func Run(args []string, p Program) int {
 	s := &surroundings{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv,
-		ui: &ui{name: p.Name, out: os.Stderr},
+		ui: &ui{name: p.Name, out: os.Stderr}, ways: &ways{},
 	}
+	defer s.ways.close()
 	root := p.bare()
 	if c := p.frequent(args, s); c != nil {
 		root.AddCommand(c)
@@ -123,6 +124,8 @@ type surroundings struct {
 	escapes terminal.Escapes
 	// connections are the lines of the escape that lists them; nil is none.
 	connections func() []string
+	// ways are those to targets through others.
+	ways *ways
 	// departed says that the person has left a program that goes on or is hung up.
 	departed bool
 }

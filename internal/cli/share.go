@@ -153,7 +153,7 @@ func (c *contact) sharePlace() (share.Place, error) {
 	c.reach.absolute()
 	settings := append([]string{
 		c.target.Name, c.target.BaseURL.String(), c.target.Fingerprint, c.target.CAPath,
-		targets.DefaultPaths(c.getenv).KnownHosts(), strconv.FormatBool(c.reach.events), strconv.FormatBool(c.reach.cover),
+		targets.DefaultPaths(c.getenv).KnownHosts(), strconv.FormatBool(c.reach.events), strconv.FormatBool(c.reach.cover), c.target.Jump,
 	}, c.identityOptions().Stamp()...)
 	return share.PlaceOf(dir, settings...)
 }

@@ -9,6 +9,7 @@ import (
 
 	"shellagent/internal/sshargs"
 	"shellagent/internal/tunnel"
+	"shellagent/targets"
 )
 
 // jump is a host on the way to others, which is reached when the first connection
@@ -48,14 +49,56 @@ func (s *surroundings) sshJump(call *sshargs.Command, r *reach) (*jump, error) {
 // of them, as with ssh; the client's configuration is everybody's.
 func (s *surroundings) jumps(hops []sshargs.Destination, r *reach) (last *jump) {
 	for _, hop := range hops {
-		own := &reach{config: r.config, port: hop.Port, batch: r.batch, cover: r.cover, connectTimeout: r.connectTimeout, quiet: r.quiet, verbose: r.verbose}
+		own := &reach{ssh: sshReach{hops: r.ssh.hops + 1}, config: r.config, port: hop.Port, batch: r.batch, cover: r.cover, connectTimeout: r.connectTimeout, quiet: r.quiet, verbose: r.verbose}
 		own.ssh.fallback = true
 		if last != nil {
-			own.ssh.jump, own.ssh.dial = last, last.dial
+			own.ssh.jump, own.ssh.dial, own.ssh.straight = last, last.dial, true
 		}
 		last = &jump{surroundings: s, reach: own, host: hop.Hostname, user: hop.User}
 	}
 	return last
+}
+
+// maxWay bounds the hosts on a way: in the configuration they can lead in a circle.
+const maxWay = 16
+
+// wayTo returns what makes connections to a target: as the command line says, else
+// through the hosts that its entry names. Targets with the same hosts share them.
+func (s *surroundings) wayTo(r *reach, t targets.Target) (func(context.Context, string, string) (net.Conn, error), error) {
+	if t.Jump == "" || r.ssh.straight {
+		return r.ssh.dial, nil
+	}
+	if r.ssh.hops >= maxWay {
+		return nil, fmt.Errorf("%s is further than %d hosts away: do they lead in a circle?", t.Name, maxWay)
+	}
+	hops, err := sshargs.ParseJump(t.Jump)
+	if err != nil {
+		return nil, err
+	}
+	s.ways.Lock()
+	defer s.ways.Unlock()
+	key := fmt.Sprintf("%d %s", r.ssh.hops, t.Jump)
+	if s.ways.jumps[key] == nil {
+		if s.ways.jumps == nil {
+			s.ways.jumps = make(map[string]*jump)
+		}
+		s.ways.jumps[key] = s.jumps(hops, r)
+	}
+	return s.ways.jumps[key].dial, nil
+}
+
+// ways are the jump hosts that the configuration names.
+type ways struct {
+	sync.Mutex
+	jumps map[string]*jump
+}
+
+func (w *ways) close() {
+	w.Lock()
+	defer w.Unlock()
+	for _, j := range w.jumps {
+		j.close()
+	}
 }
 
 // dial connects from the host.
@@ -100,10 +143,9 @@ func (j *jump) reached(ctx context.Context) (*tunnel.Link, error) {
 }
 
 func (j *jump) close() {
-	if j == nil {
+	if j == nil || !j.mu.TryLock() { // who is still being reached is left
 		return
 	}
-	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.link != nil {
 		_ = j.link.Close()

@@ -36,8 +36,12 @@ type sshReach struct {
 	agent string
 	// dial makes connections; nil means TCP's.
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// jump is what dial goes through, or nil.
-	jump *jump
+	// jump is what dial goes through, or nil. straight: the configuration's is not
+	// wanted either, since the command line says how the host is reached.
+	jump     *jump
+	straight bool
+	// hops is how many hosts the way to this one has at least.
+	hops int
 }
 
 // sshReach maps the settings to what this client has.
@@ -69,6 +73,9 @@ func (s *surroundings) sshReach(call *sshargs.Command) (*reach, error) {
 	}
 	if r.ssh.jump, err = s.sshJump(call, r); err != nil {
 		return nil, err
+	}
+	for _, keyword := range []string{"proxyjump", "proxycommand"} {
+		r.ssh.straight = r.ssh.straight || set.Get(keyword) != ""
 	}
 	if r.ssh.jump != nil {
 		r.ssh.dial = r.ssh.jump.dial

@@ -17,7 +17,7 @@ import (
 // key; a ControlPath only says whether.
 func (s *surroundings) sshShare(call *sshargs.Command, r *reach) (shareFlag, error) {
 	set := call.Settings
-	can, err := s.canShare(r)
+	can, err := s.canShare(call, r)
 	if err != nil {
 		return "", err
 	}
@@ -61,7 +61,7 @@ func (s *surroundings) ownShare(call *sshargs.Command, r *reach) (shareFlag, err
 
 // canShare says whether another process can make the same connection: it is told
 // what the configuration and the flags of every command can say.
-func (s *surroundings) canShare(r *reach) (bool, error) {
+func (s *surroundings) canShare(call *sshargs.Command, r *reach) (bool, error) {
 	x := r.ssh
 	if x.dial != nil || x.forget || x.strict || x.hostname != "" || len(x.identities) > 0 || x.agent != "" {
 		return false, nil
@@ -69,6 +69,9 @@ func (s *surroundings) canShare(r *reach) (bool, error) {
 	config, err := targets.Load(targets.DefaultPaths(s.getenv), r.config)
 	if err != nil {
 		return false, Usage(err)
+	}
+	if target, err := config.Target(call.Host, r.port); err == nil && target.Jump != "" && x.straight {
+		return false, nil
 	}
 	return config.SigningKeyPath != "" || len(config.SigningCommands) > 0 || s.getenv("SSH_AUTH_SOCK") != "", nil
 }
