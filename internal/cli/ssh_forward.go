@@ -28,6 +28,10 @@ func (s *surroundings) sshForwarding(call *sshargs.Command) (*forwarding, error)
 		}
 		f.cfg.Mask = int(mask)
 	}
+	var err error
+	if f.cfg.Permit, err = sshargs.ParsePermit(set.All("permitremoteopen")); err != nil {
+		return nil, err
+	}
 	for _, all := range [][]sshargs.Forward{f.local, f.remote, f.dynamic} {
 		for i := range all {
 			if err := s.expandPaths(call, &all[i]); err != nil {

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"shellagent/internal/forward"
+	"shellagent/internal/socks"
 	"shellagent/internal/sshargs"
 )
 
@@ -62,6 +63,8 @@ func (s *Set) bring(c *Connection, stream *forward.Stream, to sshargs.Endpoint) 
 	s.spliceHere(c, conn, stream)
 }
 
+var errNotPermitted = errors.New("it is not permitted here (PermitRemoteOpen)")
+
 // bringDynamic connects one that says by SOCKS where it leads.
 func (s *Set) bringDynamic(c *Connection, stream *forward.Stream) {
 	err := forward.WriteAnswer(stream, forward.Answer{})
@@ -78,6 +81,12 @@ func (s *Set) bringDynamic(c *Connection, stream *forward.Stream) {
 	}
 	to := sshargs.Endpoint{Host: request.Host, Port: request.Port}
 	s.leads(c, to)
+	if !s.cfg.Permit.Allows(to) {
+		_ = request.Refuse(stream, socks.Denied)
+		_ = stream.Close()
+		s.failed(c, errNotPermitted)
+		return
+	}
 	conn, err := s.dial(to)
 	if err != nil {
 		_ = request.Refuse(stream, causeOf(&forward.Refusal{Code: codeOf(err)}))

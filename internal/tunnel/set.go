@@ -26,6 +26,8 @@ type Config struct {
 	Mask int
 	// Unlink removes a Unix socket that is in the way of another, at both ends.
 	Unlink bool
+	// Permit is where remote forwards may lead that are dynamic.
+	Permit sshargs.Permit
 	// Dial connects to where remote forwards lead; nil is as usual.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Told is told what becomes of connections, from many goroutines. Nil is nobody.

@@ -117,6 +117,33 @@ func TestDynamic(t *testing.T) {
 	}
 }
 
+// Where connections may lead that come from there is said here.
+func TestPermit(t *testing.T) {
+	to := endpoint(echoes(t, "tcp", "127.0.0.1:0"))
+	other := endpoint(echoes(t, "tcp", "127.0.0.1:0"))
+	s, told := newSet(t, Config{Permit: sshargs.Permit{to}})
+	at, err := s.Remote(t.Context(), sshargs.Forward{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	say, want := request(5, to)
+	conn := dial(t, at)
+	_, _ = io.WriteString(conn, say)
+	if _, err := io.ReadFull(conn, make([]byte, len(want))); err != nil {
+		t.Fatal(err)
+	}
+	exchange(t, conn, "hello")
+	conn = dial(t, at)
+	say, _ = request(5, other)
+	_, _ = io.WriteString(conn, say)
+	if got, err := io.ReadAll(conn); err != nil && !isReset(err) || len(got) < 4 || got[3] != 2 {
+		t.Errorf("SOCKS is told % x, %v", got, err)
+	}
+	if failed := told.await(t, Failed); failed.To != other.String() {
+		t.Errorf("told of %+v", failed)
+	}
+}
+
 func isReset(err error) bool { return strings.Contains(err.Error(), "reset") }
 
 // Why something fails is told to the person, and to a client of SOCKS.
