@@ -167,6 +167,7 @@ func TestForwardsAreDeniedUnlessGranted(t *testing.T) {
 // What goes through is what a program at the other end would do as the user.
 func TestForwardsAreTheUsers(t *testing.T) {
 	needRoot(t)
+	need(t, "pgrep")
 	dir := served(t)
 	secret := filepath.Join(dir, "root.sock")
 	l := must(net.Listen("unix", secret))(t)
@@ -184,6 +185,13 @@ func TestForwardsAreTheUsers(t *testing.T) {
 	}
 	if _, _, err := c.ask(forward.Request{Listen: forward.Unix, Path: filepath.Join(dir, "x.sock")}); true {
 		refusedWith(t, err, forward.CodeFailed)
+	}
+	for _, pid := range h.children() {
+		limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+		has := status(t, pid)
+		if !strings.Contains(string(limits), "3221225472") || has["CapEff"] != "0000000000000000" || !strings.HasPrefix(has["Uid"], strconv.Itoa(operatorUID(t))) {
+			t.Errorf("the helper runs with %v\n%s", has, limits)
+		}
 	}
 	path := filepath.Join(dir, "out", "x.sock")
 	c.mustAsk(t, forward.Request{Listen: forward.Unix, Path: path})
@@ -431,4 +439,47 @@ func TestForwardsAreNotRecordedAndMayBeIdle(t *testing.T) {
 	}
 	<-c.Done()
 	h.told("limit.reached", map[string]any{"reason": "idle_timeout", "source": "tunnel"})
+}
+
+// A helper and an agent that are killed leave no port and no socket behind, and
+// the client is told.
+func TestKilledHelpersAndAgentsOfForwards(t *testing.T) {
+	need(t, "pgrep")
+	h := startHost(t, forwarding(object{"remoteForward": []string{"localhost:1024-65535"}, "agentForward": true}))
+	listen := func() (c *carried, to, dir string) {
+		c = h.carry("tunnel")
+		_, answer := c.mustAsk(t, forward.Request{Listen: forward.TCP, Host: "localhost"})
+		_, socket := c.mustAsk(t, forward.Request{Listen: forward.Agent})
+		return c, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(answer.Port))), filepath.Dir(socket.Path)
+	}
+	free := func(to string) func() bool {
+		return func() bool {
+			l, err := net.Listen("tcp", to)
+			if err == nil {
+				l.Close()
+			}
+			return err == nil
+		}
+	}
+	c, to, dir := listen()
+	t.Cleanup(func() { os.RemoveAll(dir) }) // nobody is left to remove it
+	for _, pid := range h.children() {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	<-c.Done()
+	if c.end(); c.cmd.ProcessState.ExitCode() != 128+9 {
+		t.Errorf("the client of a killed helper exits with %d; %s", c.cmd.ProcessState.ExitCode(), c.stderr)
+	}
+	h.waitFor("the port to be free", free(to))
+
+	c, to, dir = listen()
+	if err := h.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-h.done
+	h.cmd = nil
+	h.waitFor("the port to be free", free(to))
+	h.waitFor("the agent's directory to be removed", func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) })
+	h.start()
+	<-c.Done()
 }

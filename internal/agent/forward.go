@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -47,7 +48,34 @@ func forwardCommand() *cobra.Command {
 	}
 }
 
+const (
+	// carefulMemory is where a helper begins to collect its garbage with care: what
+	// all streams may hold at their first windows.
+	carefulMemory = 1 << 30
+	// mostMemory ends it. Only a client that sends single bytes to thousands of
+	// streams that nobody reads gets there, and shall not take the host's.
+	mostMemory = 3 << 30
+)
+
+// boundMemory bounds the memory of this process, in bytes of its data.
+func boundMemory() error {
+	debug.SetMemoryLimit(carefulMemory)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_DATA, &limit); err != nil {
+		return fmt.Errorf("limit of memory: %w", err)
+	}
+	limit.Max = min(limit.Max, mostMemory)
+	limit.Cur = min(limit.Cur, limit.Max)
+	if err := unix.Setrlimit(unix.RLIMIT_DATA, &limit); err != nil {
+		return fmt.Errorf("limit of memory: %w", err)
+	}
+	return nil
+}
+
 func serveForwards() error {
+	if err := boundMemory(); err != nil {
+		return err
+	}
 	// The sockets that it makes are the user's alone, as StreamLocalBindMask 0177
 	// of ssh has them.
 	unix.Umask(0o177)
