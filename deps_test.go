@@ -51,6 +51,7 @@ var mayImport = []wall{
 	{"internal/failpoint", nil, "names of moments, and nothing else without its build tag"},
 	{"internal/alarm", nil, "it wakes somebody at a moment, whatever for"},
 	{"internal/proxycommand", nil, "it runs the program that reaches a server, and knows nothing of what is said to it"},
+	{"internal/localcommand", nil, "it runs a line of the person's own"},
 	{"internal/sshargs", nil, "it reads a command line of ssh(1), and does nothing of what that asks for"},
 	{"internal/socks", nil, "it reads what a client of a proxy asks for, and opens nothing"},
 	{"internal/sshagent", nil, "it judges what reaches an ssh-agent, and knows no connection of ours"},
@@ -58,7 +59,7 @@ var mayImport = []wall{
 	{"internal/tunnel", []string{"shell", "internal/forward", "internal/socks", "internal/sshagent", "internal/sshargs"}, "it carries connections over a session; how that came to be is the caller's"},
 	{"internal/share", []string{"shell"}, "it carries sessions between processes of one user, and knows no network"},
 	{"internal/fanout", nil, "it runs one thing on many targets and shows what they print, whatever they are"},
-	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/copying", "internal/forward", "internal/fanout", "internal/proxycommand", "internal/share", "internal/sshargs", "internal/terminal", "internal/tunnel"}, "commands of both binaries: the client's side only"},
+	{"internal/cli", []string{"jwtauth", "jwtauth/command", "shell", "shell/shellhttp", "targets", "config", "internal/copying", "internal/forward", "internal/fanout", "internal/localcommand", "internal/proxycommand", "internal/share", "internal/sshargs", "internal/terminal", "internal/tunnel"}, "commands of both binaries: the client's side only"},
 	{"audit", []string{"shell", "seal", "jwtauth"}, "it writes facts down and passes them on; it decides nothing"},
 	{"audit/drain", []string{"audit", "shell"}, "it reads what a session shows, and writes it to a trail; who it belongs to is in the grant"},
 	{"audit/sink", []string{"audit"}, "it passes on what is written down, and asks nobody what that means"},
@@ -100,7 +101,7 @@ var importedByAll = []string{"internal/version", "internal/failpoint", "internal
 // onlyIn keeps an ability in the few packages that are read for it. Test files
 // may import what they like.
 var onlyIn = []wall{
-	{"os/exec", []string{"shell/process", "account", "jwtauth/command", "internal/forward", "internal/proxycommand", "internal/share", "examples/...", "bench/...", "internal/longline"}, "who can start programs is what there is to audit"},
+	{"os/exec", []string{"shell/process", "account", "jwtauth/command", "internal/forward", "internal/localcommand", "internal/proxycommand", "internal/share", "examples/...", "bench/...", "internal/longline"}, "who can start programs is what there is to audit"},
 	{"net/http/...", []string{"shell/shellhttp", "metrics/scrape", "audit/sink", "examples/..."}, "HTTP is parsed by the front; a sink is a client of the server that its configuration names, and takes from its answers whether a line was taken"},
 	{"net/http/pprof", nil, "it registers itself on the default mux"},
 	{"expvar", nil, "it registers itself on the default mux"},

@@ -36,8 +36,19 @@ func token(c byte, call *sshargs.Command, to sshargs.Destination, port string) (
 		return "%", nil
 	case 'h':
 		return to.Hostname, nil
-	case 'n', 'k':
+	case 'n':
 		return call.Host, nil
+	case 'k':
+		if alias := call.Settings.Get("hostkeyalias"); alias != "" {
+			return alias, nil
+		}
+		return call.Host, nil
+	case 'C':
+		return connectionHash(call, to, port)
+	case 'j':
+		return jumpOf(call), nil
+	case 'T':
+		return "NONE", nil // the tunnel's device, of which there is none
 	case 'p':
 		return port, nil
 	case 'r':

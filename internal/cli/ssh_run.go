@@ -49,7 +49,7 @@ func (s *surroundings) sshRun(ctx context.Context, call *sshargs.Command, r *rea
 	}
 	request := shell.OpenRequest{Subsystem: subsystem(call)}
 	if request.Subsystem == "" {
-		if request.Command, err = s.sshWords(call, source); err != nil {
+		if request.Command, err = s.sshWords(call, r, source); err != nil {
 			return err
 		}
 	}
@@ -74,8 +74,18 @@ func (s *surroundings) sshRun(ctx context.Context, call *sshargs.Command, r *rea
 	onTerminal := s.sshTerminal(call, request)
 	// Under cover nothing can be compressed, and a terminal has little to gain.
 	p.compress = compressFlag{call.Settings.Yes("compression") && !onTerminal && p.share == "off", &pflag.FlagSet{}}
-	if isBackground() {
-		p.begun = goToBackground
+	local, err := s.sshLocal(call, r, source)
+	if err != nil {
+		return err
+	}
+	p.begun = func() error {
+		if local != nil {
+			local()
+		}
+		if isBackground() {
+			return goToBackground()
+		}
+		return nil
 	}
 	s.escapes = sshEscapes(call)
 	return s.runProgram(ctx, r, p, source, call.Host, request, onTerminal)
@@ -117,7 +127,7 @@ func (s *surroundings) configFile(call *sshargs.Command) string {
 }
 
 // sshWords are the line that the source's shell is to run, or "".
-func (s *surroundings) sshWords(call *sshargs.Command, source string) (string, error) {
+func (s *surroundings) sshWords(call *sshargs.Command, r *reach, source string) (string, error) {
 	if len(call.Words) > 0 {
 		return strings.Join(call.Words, " "), nil
 	}
@@ -125,7 +135,7 @@ func (s *surroundings) sshWords(call *sshargs.Command, source string) (string, e
 	if line == "" || line == "none" {
 		return "", nil
 	}
-	return s.expand(line, call, sshargs.Destination{Hostname: call.Host, User: source}, call.Settings.Get("port"))
+	return s.expandFor(line, call, r, source)
 }
 
 // sshTerminal says whether the program runs on a terminal.
