@@ -1,10 +1,15 @@
 package e2e
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -108,5 +113,57 @@ func TestRegressForwarding(t *testing.T) {
 			conn.Close()
 			t.Errorf("%s goes on", d)
 		}
+	}
+}
+
+// A proxy that listens there leads to where the person here permits:
+// dynamic-forward.sh.
+func TestRegressDynamicForward(t *testing.T) {
+	need(t, "curl")
+	u := newSSHUser(t, forwards(nil))
+	web := website(t, "tcp", "127.0.0.1:0")
+	to := fmt.Sprintf("127.0.0.1:%d", portOf(web))
+	for permitted, reached := range map[string]bool{"any": true, "none": false, to: true, "localhost:*": false, "*:" + fmt.Sprint(portOf(web)): true, "127.0.0.1:1 localhost:2": false} {
+		b := u.start(u.ssh, "-N", "-oExitOnForwardFailure=yes", "-oPermitRemoteOpen="+permitted, "-R", "127.0.0.1:0", "myhost")
+		port := b.allocated()
+		for _, kind := range []string{"--socks4", "--socks5"} {
+			got := u.call("", "curl", "-sS", "-m", "20", kind, "127.0.0.1:"+port, "http://"+to)
+			if (got.code == 0) != reached {
+				t.Errorf("%s, %s: %+v", permitted, kind, got)
+			}
+		}
+		b.end(syscall.SIGTERM)
+	}
+}
+
+// Through a jump host that is lost again and again nothing is lost of what goes on
+// to the next.
+func TestJumpThroughCuts(t *testing.T) {
+	u := newSSHUser(t, forwards(nil))
+	proxy := newCutting(t, u.port, faults{cuts: 8})
+	u.targets = object{"bastion": object{"hostname": "127.0.0.1", "port": proxy.port(), "source": "debug"}}
+	u.inner("inner", object{"jump": "bastion"})
+	for _, name := range []string{"bastion", "inner"} {
+		u.must(u.ssh, "-oStrictHostKeyChecking=accept-new", name, "true")
+	}
+	const size = 12 << 20
+	b := u.start(u.ssh, "inner", "echo begun; cat")
+	if line, err := b.stdout.ReadString('\n'); err != nil || line != "begun\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	proxy.arm()
+	proxy.cutAll()
+	sent, received := sha256.New(), sha256.New()
+	go func() {
+		_, _ = io.CopyN(io.MultiWriter(b.stdin, sent), rand.NewChaCha8([32]byte{9}), size)
+		b.stdin.Close()
+	}()
+	n, err := io.Copy(received, b.stdout)
+	if err != nil || n != size || !bytes.Equal(sent.Sum(nil), received.Sum(nil)) {
+		t.Errorf("%d bytes came back of %d, %v", n, size, err)
+	}
+	b.ended()
+	if b.state.ExitCode() != 0 || proxy.made.Load() == 0 {
+		t.Errorf("it ends with %v after %d cuts", b.state, proxy.made.Load())
 	}
 }
