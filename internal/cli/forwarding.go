@@ -103,11 +103,13 @@ func (c *contact) link(ctx context.Context, share shareFlag, source string, asid
 	if !aside {
 		c.ui.banner(session.Info().Banner)
 	}
-	say := c.ui.note
-	if aside {
-		say = c.ui.debug
-	}
-	return tunnel.NewLink(carrier{session, done}, func(text string) { say("%s", text) })
+	return tunnel.NewLink(carrier{session, done}, func(text string, notice bool) {
+		if notice && !aside {
+			c.ui.note("%s", text)
+		} else {
+			c.ui.debug("%s", text)
+		}
+	})
 }
 
 // carrier is a session that lets go of what it goes through.

@@ -142,7 +142,7 @@ func newSet(t *testing.T, cfg Config) (*Set, *events) {
 			t.Errorf("the agent's end: %v", err)
 		}
 	}()
-	link, err := NewLink(&wire{conn: here, buf: make([]byte, 64<<10)}, func(text string) { t.Log("told:", text) })
+	link, err := NewLink(&wire{conn: here, buf: make([]byte, 64<<10)}, func(text string, _ bool) { t.Log("told:", text) })
 	if err != nil {
 		t.Fatal(err)
 	}

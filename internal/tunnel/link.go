@@ -28,11 +28,11 @@ type Link struct {
 }
 
 // NewLink makes a link of a session that speaks forward's protocol, and owns it
-// from then on. say, unless nil, is told what the agent has to say to the person;
-// it must not block.
-func NewLink(s Session, say func(text string)) (*Link, error) {
+// from then on. say, unless nil, is told what the agent has to say to the person
+// (a notice), and what its end writes to standard error; it must not block.
+func NewLink(s Session, say func(text string, notice bool)) (*Link, error) {
 	if say == nil {
-		say = func(string) {}
+		say = func(string, bool) {}
 	}
 	l := &Link{pipe: newPipe(s, say), listeners: make(map[uint32]*Listener)}
 	l.changed.L = &l.mu

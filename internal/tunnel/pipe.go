@@ -27,7 +27,7 @@ type Session interface {
 // one goroutine each.
 type pipe struct {
 	session Session
-	say     func(text string)
+	say     func(text string, notice bool)
 	ctx     context.Context
 	cancel  context.CancelFunc
 	closing sync.Once
@@ -44,7 +44,7 @@ type pipe struct {
 	gone   chan struct{} // closed when that is written
 }
 
-func newPipe(s Session, say func(string)) *pipe {
+func newPipe(s Session, say func(string, bool)) *pipe {
 	p := &pipe{session: s, say: say, over: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
@@ -80,12 +80,12 @@ func (p *pipe) next() error {
 		return nil
 	case shell.FrameStderr:
 		for line := range strings.Lines(string(f.Data)) {
-			p.say(strings.TrimSpace(line))
+			p.say(strings.TrimSpace(line), false)
 		}
 	case shell.FrameNotice:
 		var notice shell.Notice
 		if json.Unmarshal(f.Data, &notice) == nil && notice.Text != "" {
-			p.say(notice.Text)
+			p.say(notice.Text, true)
 		}
 	case shell.FrameExit:
 		p.session.Ack(f.End)
