@@ -21,10 +21,19 @@ func processorTime() time.Duration {
 	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }
 
+// switches is how often its threads have waited.
+func switches() int64 {
+	var use syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &use) != nil {
+		return 0
+	}
+	return use.Nvcsw
+}
+
 func benchmark(b *testing.B, bytes int64, from string) {
 	to := filepath.Join(b.TempDir(), "to")
 	b.SetBytes(bytes)
-	before := processorTime()
+	before, switched := processorTime(), switches()
 	for b.Loop() {
 		p := newPair(b)
 		done := make(chan error, 1)
@@ -38,6 +47,7 @@ func benchmark(b *testing.B, bytes int64, from string) {
 		}
 		p.close()
 	}
+	b.ReportMetric(float64(switches()-switched)/float64(b.N), "switches/op")
 	b.ReportMetric(float64((processorTime()-before).Milliseconds())/float64(b.N), "cpu-ms/op")
 }
 

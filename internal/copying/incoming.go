@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// incoming is a file that the sender was asked for. A goroutine writes its
-// content, and another one hashes it, while the next content comes.
+// incoming is a file that the sender was asked for. Its content is written as it
+// comes, and hashed by another goroutine.
 type incoming struct {
 	r     *receiver
 	level *level
@@ -19,6 +19,7 @@ type incoming struct {
 	pieces   chan piece
 	from     int64
 	prefix   chan piece  // the digest of what was there before
+	broken   bool        // it cannot be written any more
 	written  int64       // content up to here was dealt with
 	disk     int64       // the length that the file has
 	answered atomic.Bool // the sender knows what became of it
@@ -115,14 +116,14 @@ func (r *receiver) content(rec record, b *block) error {
 		}
 		f.at += int64(b.n)
 		r.watch.Moved(int64(b.n))
-		f.pieces <- piece{block: b}
+		f.take(piece{block: b})
 	case kindHole:
 		if rec.size > f.rec.size-f.at {
 			return malformed("a file is longer than was said")
 		}
 		f.at += rec.size
 		r.watch.Moved(rec.size)
-		f.pieces <- piece{hole: rec.size}
+		f.take(piece{hole: rec.size})
 	case kindWhole:
 		f.finish(&rec)
 	}
@@ -176,12 +177,16 @@ func (r *receiver) begin(rec record) error {
 		})
 	}
 	r.current = f
-	r.working.Go(f.write)
+	f.prepare()
+	r.working.Go(f.follow)
 	return nil
 }
 
 // finish ends a file's content; the rest is done while the next one comes.
 func (f *incoming) finish(whole *record) {
+	if f.broken {
+		whole = nil
+	}
 	f.pieces <- piece{end: true, whole: whole}
 	f.r.current = nil
 }

@@ -7,7 +7,7 @@ import (
 
 // maxOffers bounds the files that are offered and not dealt with. Each may hold a
 // directory open here, and a file on the other side.
-const maxOffers = 256
+const maxOffers = 512
 
 // offered is a file that the other side may want.
 type offered struct {

@@ -3,60 +3,59 @@ package copying
 import (
 	"crypto/sha256"
 	"hash"
-	"sync"
 )
 
-// write deals with a file's content to its end.
-func (f *incoming) write() {
+// follow hashes a file's content, which is written already, and deals with its end.
+func (f *incoming) follow() {
 	defer f.cancel()
-	h, toHash := sha256.New(), make(chan piece, 4)
-	var hashing sync.WaitGroup
-	hashing.Go(func() { hashPieces(h, toHash) })
-	err := f.prepare()
+	h := sha256.New()
 	for {
 		p := <-f.pieces
-		if p.end {
-			close(toHash)
-			hashing.Wait()
-			if err == nil && p.whole != nil {
-				f.complete(h, p.whole)
-				return
-			}
+		switch {
+		case p.block != nil:
+			_, _ = h.Write(p.block.content())
+			p.block.release()
+		case !p.end:
+			addHole(h, p.hole)
+		case p.whole != nil:
+			f.complete(h, p.whole)
+			return
+		default:
 			f.part.keep()
 			f.over()
 			return
 		}
-		if err == nil {
-			if err = f.store(p); err != nil {
-				f.fail(err)
-			}
-		}
-		toHash <- p
 	}
 }
 
-func hashPieces(h hash.Hash, pieces <-chan piece) {
-	for p := range pieces {
-		if p.block == nil {
-			addHole(h, p.hole)
-			continue
+// take writes content and passes it on. What follows on what could not be written
+// is dropped.
+func (f *incoming) take(p piece) {
+	if !f.broken {
+		if err := f.store(p); err != nil {
+			f.broken = true
+			f.fail(err)
 		}
-		_, _ = h.Write(p.block.content())
-		p.block.release()
 	}
+	if f.broken {
+		if p.block != nil {
+			p.block.release()
+		}
+		return
+	}
+	f.pieces <- p
 }
 
 // prepare empties a file that is not gone on with.
-func (f *incoming) prepare() error {
+func (f *incoming) prepare() {
 	if f.from > 0 || f.disk == 0 {
-		return nil
+		return
 	}
-	err := f.part.writing(f.disk, func() error { return f.part.file.Truncate(0) })
-	if err != nil {
+	if err := f.part.writing(f.disk, func() error { return f.part.file.Truncate(0) }); err != nil {
+		f.broken = true
 		f.fail(err)
 	}
 	f.disk = 0
-	return err
 }
 
 // store writes content, or leaves a hole.
