@@ -80,7 +80,7 @@ func (i *interactive) show(ctx context.Context, signals *terminal.Signals) endin
 	defer cancel()
 	input := i.t.Input()
 	defer input.Close()
-	ahead := newTypeahead()
+	ahead := newTypeahead(i.r)
 	defer ahead.close()
 	i.t.Go(func() { i.readKeys(ctx, input, ahead) })
 	i.t.Go(func() { ahead.sendTo(i.r) })

@@ -12,7 +12,7 @@ import (
 // undone when it is left, which may be in the middle of an editor. It is safe
 // for concurrent use.
 type screen struct {
-	out   io.Writer
+	out   io.WriteCloser
 	drawn bool // out is a terminal
 
 	mu        sync.Mutex
@@ -25,7 +25,7 @@ type screen struct {
 // screen returns the person's terminal. The first old bytes are shown without
 // what they ask of it: nobody waits for the answers any more.
 func (s *surroundings) screen(old uint64) *screen {
-	return &screen{out: s.stdout, drawn: terminal.Is(s.stdout), old: old}
+	return &screen{out: terminal.OpenOutput(s.stdout), drawn: terminal.Is(s.stdout), old: old}
 }
 
 // Write shows what a program printed, until the screen is left.
@@ -58,8 +58,11 @@ func (c *screen) leave() {
 		defer close(done)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.left = true
-		c.tell(c.modes.Undo())
+		if !c.left {
+			c.left = true
+			c.tell(c.modes.Undo())
+			c.out.Close()
+		}
 	}()
 	select {
 	case <-done:

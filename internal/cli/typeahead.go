@@ -9,21 +9,32 @@ const maxTypeahead = 4 << 20
 // typeahead keeps what was typed until the session takes it, so that "~." is
 // seen even while the session takes nothing.
 type typeahead struct {
+	// prompt, unless nil, may take a key at once: see [shellhttp.Session.WritePrompt].
+	prompt func(p []byte) bool
+
 	mu     sync.Mutex
 	change sync.Cond
 	kept   []byte
+	taken  bool // what was kept is being sent
 	ended  bool // nothing more comes
 	closed bool // nothing more goes
 }
 
-func newTypeahead() *typeahead {
+// newTypeahead keeps what is typed for r.
+func newTypeahead(r remote) *typeahead {
 	a := &typeahead{}
 	a.change.L = &a.mu
+	if p, ok := r.(interface{ WritePrompt(p []byte) bool }); ok {
+		a.prompt = p.WritePrompt
+	}
 	return a
 }
 
-// put adds keys. It waits while there are too many.
+// put adds keys. It waits while there are too many. It is for one goroutine.
 func (a *typeahead) put(p []byte) {
+	if a.prompt != nil && a.empty() && a.prompt(p) {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for len(a.kept) > 0 && len(a.kept)+len(p) > maxTypeahead && !a.closed {
@@ -31,6 +42,13 @@ func (a *typeahead) put(p []byte) {
 	}
 	a.kept = append(a.kept, p...)
 	a.change.Broadcast()
+}
+
+// empty says that what is put next overtakes nothing.
+func (a *typeahead) empty() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.kept) == 0 && !a.taken && !a.closed
 }
 
 // end says that nothing more is put.
@@ -53,6 +71,7 @@ func (a *typeahead) close() {
 func (a *typeahead) take(spare []byte) []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.taken = false
 	for len(a.kept) == 0 && !a.ended && !a.closed {
 		a.change.Wait()
 	}
@@ -60,7 +79,7 @@ func (a *typeahead) take(spare []byte) []byte {
 		return nil
 	}
 	all := a.kept
-	a.kept = spare[:0]
+	a.kept, a.taken = spare[:0], true
 	a.change.Broadcast()
 	return all
 }

@@ -118,7 +118,7 @@ func TestExitThatIsNone(t *testing.T) {
 }
 
 func TestTypeahead(t *testing.T) {
-	a := newTypeahead()
+	a := newTypeahead(nil)
 	big := bytes.Repeat([]byte("x"), maxTypeahead)
 	a.put(nil)
 	a.put(big)
@@ -136,7 +136,7 @@ func TestTypeahead(t *testing.T) {
 	}
 
 	// Who waits is woken when nothing more goes.
-	a = newTypeahead()
+	a = newTypeahead(nil)
 	a.put(big)
 	done := make(chan struct{})
 	go func() { a.put([]byte("more")); close(done) }()

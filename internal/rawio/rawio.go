@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
 )
 
@@ -147,3 +148,40 @@ func (w *writer) attempt(fd uintptr) bool {
 	}
 	return true
 }
+
+// File is a file that does not block, such as a terminal that was opened so, read
+// and written as the package says. One goroutine may read it at a time, and one
+// write.
+type File struct {
+	file *os.File
+	in   Reader
+	out  writer
+}
+
+var _ io.ReadWriteCloser = (*File)(nil)
+
+// NewFile returns f, to be used in its place: a [File] where the system allows it.
+func NewFile(f *os.File) io.ReadWriteCloser {
+	if !supported {
+		return f
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return f
+	}
+	return &File{file: f, in: Reader{Raw: raw}, out: writer{raw: raw}}
+}
+
+// Read implements [io.Reader].
+func (f *File) Read(p []byte) (int, error) { return f.in.Read(p) }
+
+// Write implements [io.Writer].
+func (f *File) Write(p []byte) (int, error) {
+	if len(p) > most {
+		return f.file.Write(p)
+	}
+	return f.out.write(p)
+}
+
+// Close implements [io.Closer]. It wakes who reads or writes.
+func (f *File) Close() error { return f.file.Close() }

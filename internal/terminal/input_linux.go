@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"shellagent/internal/rawio"
 )
 
 // openInput opens the terminal a second time. The new description is
@@ -13,14 +15,50 @@ import (
 // else (a read that blocks a thread made each echo 12 ms) and Close wakes a
 // Read, while the shell that shares the old description notices nothing.
 func openInput(in *os.File) io.ReadCloser {
-	var again *os.File
-	err := withFD(in, func(fd int) (err error) {
-		again, err = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), os.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
-		return err
-	})
+	again, err := openAgain(in, os.O_RDONLY)
 	if err != nil {
 		// After su the terminal may belong to somebody else: read it as it is.
 		return io.NopCloser(in)
 	}
-	return again
+	return rawio.NewFile(again)
+}
+
+// OpenOutput opens the terminal that out is a second time, in the same way, for
+// who writes to it all the time. Closing it leaves out open.
+func OpenOutput(out *os.File) io.WriteCloser {
+	if Is(out) {
+		if again, err := openAgain(out, os.O_WRONLY); err == nil {
+			return &output{out: out, prompt: rawio.NewFile(again)}
+		}
+	}
+	return keptOpen{out}
+}
+
+// output writes what is small, an echo, by the second description. What is more
+// than a terminal's queue holds is written at less expense by a thread that waits.
+type output struct {
+	out    *os.File
+	prompt io.WriteCloser
+}
+
+// smallOutput is what fits a terminal's queue, in bytes.
+const smallOutput = 1 << 10
+
+// Write implements [io.Writer].
+func (o *output) Write(p []byte) (int, error) {
+	if len(p) > smallOutput {
+		return o.out.Write(p)
+	}
+	return o.prompt.Write(p)
+}
+
+// Close implements [io.Closer].
+func (o *output) Close() error { return o.prompt.Close() }
+
+func openAgain(f *os.File, how int) (again *os.File, err error) {
+	err = withFD(f, func(fd int) (err error) {
+		again, err = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), how|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+		return err
+	})
+	return again, err
 }

@@ -5,10 +5,7 @@ package terminal
 import (
 	"os"
 
-	"golang.org/x/sys/unix"
 	"golang.org/x/term"
-
-	"shellagent/shell"
 )
 
 // modes are the terminal's line settings, which input and output share.
@@ -26,16 +23,4 @@ func makeRaw(in, _ *os.File) (*modes, error) {
 func (m *modes) restore(in, _ *os.File) {
 	// A terminal that is gone needs no mode.
 	_ = withFD(in, func(fd int) error { return term.Restore(fd, m.state) })
-}
-
-func sizeOf(f *os.File) (size shell.Winsize, err error) {
-	err = withFD(f, func(fd int) error {
-		ws, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
-		if err != nil {
-			return err
-		}
-		size = shell.Winsize{Cols: ws.Col, Rows: ws.Row, XPixel: ws.Xpixel, YPixel: ws.Ypixel}
-		return nil
-	})
-	return size, err
 }

@@ -51,7 +51,18 @@ func (p *postPool) attempt(ctx context.Context, x exchange, token string) (*answ
 	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
 	a, keep, err := c.roundTrip(p.host, p.base+x.target, token, x)
 	// A caller may end its context once it is answered.
-	keep = stop() && keep
+	return p.settle(ctx, c, a, token, stop() && keep, err)
+}
+
+// finish is attempt for a request that was written, or not wholly.
+func (p *postPool) finish(ctx context.Context, c *postConn, written error, token string) (*answered, error) {
+	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
+	a, keep, err := c.conclude(written)
+	return p.settle(ctx, c, a, token, stop() && keep, err)
+}
+
+// settle keeps the connection of a round trip, or closes it.
+func (p *postPool) settle(ctx context.Context, c *postConn, a *answered, token string, keep bool, err error) (*answered, error) {
 	switch {
 	case err != nil:
 		c.close()
@@ -104,6 +115,13 @@ func (p *postPool) takeIdle() *postConn {
 	c.close()
 	p.closeIdle() // they wait for longer still
 	return nil
+}
+
+// untake undoes takeIdle.
+func (p *postPool) untake(c *postConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = append(p.idle, c)
 }
 
 // hasIdle says whether a request would find a connection.

@@ -42,16 +42,20 @@ func (s *Session) post(verb string, body []byte, mediaType string, twice bool) (
 	if s.hasExited() && s.freeStream() {
 		try = s.client.overStreams
 	}
-	ask := func(ctx context.Context) ([]byte, error) {
-		return s.client.ask(ctx, try, exchange{
-			method: http.MethodPost, target: "/v1/sessions/" + s.key.session + "/" + verb,
-			body: body, mediaType: mediaType, sign: s.key.sign, retract: s.key.retract, timeout: s.client.times.post,
-		})
-	}
+	x := s.exchange(verb, body, mediaType)
+	ask := func(ctx context.Context) ([]byte, error) { return s.client.ask(ctx, try, x) }
 	if twice && len(body) <= maxHedged {
 		return hedged(s.posts.current(), ask)
 	}
 	return ask(s.posts.current())
+}
+
+// exchange is an input or control request.
+func (s *Session) exchange(verb string, body []byte, mediaType string) exchange {
+	return exchange{
+		method: http.MethodPost, target: "/v1/sessions/" + s.key.session + "/" + verb,
+		body: body, mediaType: mediaType, sign: s.key.sign, retract: s.key.retract, timeout: s.client.times.post,
+	}
 }
 
 // freeStream says that the connection of a stream that has ended is free for the

@@ -56,6 +56,10 @@ type stdinSender struct {
 	size     int           // of the next request's data
 	trip     time.Duration // the shortest time that a request has to take, 0 when not known
 
+	prompt  inputPost  // what writePrompt sends
+	sending bool       // it is being written
+	begun   *inputPost // it was written, and nobody waits for its answer yet
+
 	cover *cover // in place of workers, where keys are hidden
 }
 
@@ -65,6 +69,7 @@ type inputPost struct {
 	offset uint64
 	data   []byte // what the agent does not hold yet; in body
 	eof    bool
+	begun  *begunPost // nil once it has to be sent
 }
 
 func newStdinSender(s *Session, next uint64, terminal bool, trip time.Duration) *stdinSender {
@@ -187,8 +192,8 @@ func (q *stdinSender) resumed(next uint64) {
 
 func (q *stdinSender) run() {
 	defer q.running.Done()
-	p := &inputPost{}
-	for q.take(p) {
+	own := &inputPost{}
+	for p := q.take(own); p != nil; p = q.take(own) {
 		q.carry(p)
 	}
 }
@@ -211,21 +216,25 @@ func (q *stdinSender) refused(err error) {
 	q.s.fail(fmt.Errorf("input cannot be delivered: %w", err))
 }
 
-// take fills p with the next input. It waits for some and returns false when
-// there will be none.
-func (q *stdinSender) take(p *inputPost) bool {
+// take fills p with the next input, or returns what was begun. It waits for some
+// and returns nil when there will be none.
+func (q *stdinSender) take(p *inputPost) *inputPost {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.idle++
-	for q.err == nil && !q.ready() && !q.eofTaken {
+	for q.err == nil && q.begun == nil && (q.sending || !q.ready() && !q.eofTaken) {
 		q.changed.Wait()
 	}
 	q.idle--
+	if p := q.begun; p != nil {
+		q.begun = nil
+		return p
+	}
 	if q.err != nil || !q.ready() {
-		return false
+		return nil
 	}
 	q.fill(p, q.size)
-	return true
+	return p
 }
 
 // fill makes what waits a request of at most limit bytes; q.mu is held.

@@ -46,6 +46,10 @@ func (q *stdinSender) deliver(p *inputPost) error {
 // post sends p once and returns the offset that the agent expects next.
 func (q *stdinSender) post(p *inputPost) (uint64, error) {
 	s := q.s
+	if b := p.begun; b != nil {
+		p.begun = nil
+		return q.answer(b.ack, func() ([]byte, error) { return s.conclude(b, p.body) })
+	}
 	s.control.awaitSize()
 	ack := s.control.current()
 	in := shell.Stdin{Offset: p.offset, Ack: ack, EOF: p.eof, Data: p.data}
@@ -55,7 +59,12 @@ func (q *stdinSender) post(p *inputPost) (uint64, error) {
 		p.data = p.body[len(stdinHeader):]
 	}
 	shell.AppendStdinHeader(p.body[:0], in)
-	text, err := s.post("stdin", p.body, typeStdin, true)
+	return q.answer(ack, func() ([]byte, error) { return s.post("stdin", p.body, typeStdin, true) })
+}
+
+// answer reads the answer to a request that said ack.
+func (q *stdinSender) answer(ack uint64, ask func() ([]byte, error)) (uint64, error) {
+	text, err := ask()
 	if err != nil {
 		return 0, err
 	}
@@ -63,7 +72,7 @@ func (q *stdinSender) post(p *inputPost) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	s.control.answered(ack)
+	q.s.control.answered(ack)
 	return next, nil
 }
 
