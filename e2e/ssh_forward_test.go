@@ -570,3 +570,37 @@ func TestForwardShared(t *testing.T) {
 	b.stdin.Close()
 	b.ended()
 }
+
+// What a source no longer allows ends, is told, and leaves the program alone.
+func TestForwardTakenAway(t *testing.T) {
+	u := newSSHUser(t, forwards(nil))
+	port := freePort(t)
+	b := u.start(u.ssh, "-L", fmt.Sprintf("%d:127.0.0.1:%d", port, echoServer(t)), "myhost", "echo begun; cat; exit 6")
+	if line, err := b.stdout.ReadString('\n'); err != nil || line != "begun\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	_, _ = io.WriteString(conn, "x")
+	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	u.allow("debug", object{"shell": true, "exec": true})
+	if n, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Errorf("it goes on with %d bytes", n)
+	}
+	u.waitFor("the person to be told", func() bool { return strings.Contains(b.stderr.String(), "nothing is forwarded any more: ") })
+	_, _ = io.WriteString(b.stdin, "still here\n")
+	if line, err := b.stdout.ReadString('\n'); err != nil || line != "still here\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	b.stdin.Close()
+	b.ended()
+	if b.state.ExitCode() != 6 {
+		t.Errorf("it ends with %v", b.state)
+	}
+}

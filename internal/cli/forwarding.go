@@ -26,6 +26,8 @@ type forwarding struct {
 	listening func(d sshargs.Direction, f sshargs.Forward, at sshargs.Endpoint)
 
 	set *tunnel.Set
+	// unwatch ends who waits for the session's own end.
+	unwatch context.CancelFunc
 }
 
 // isEmpty says that there is nothing to do. A nil forwarding does nothing either.
@@ -74,6 +76,10 @@ func (f *forwarding) begin(ctx context.Context, c *contact, share shareFlag, sou
 		return nil, nil
 	}
 	f.set = tunnel.NewSet(link, f.cfg)
+	watched, unwatch := context.WithCancel(context.Background())
+	if f.unwatch = unwatch; f.aside {
+		go watch(watched, c.ui, link)
+	}
 	if err := f.listen(ctx, c); err != nil {
 		f.close()
 		return nil, failWith(codeTransport, err)
@@ -158,6 +164,7 @@ func (f *forwarding) linger(ctx context.Context, u *ui) error {
 	if n := len(f.set.Connections()); n > 0 {
 		u.debug("waiting for %s to end", plural(n, "forwarded connection", "forwarded connections"))
 	}
+	f.unwatch()
 	if err := f.set.Finish(ctx); err != nil {
 		if exit, ok := exitOf(ctx); ok {
 			return exit
@@ -181,8 +188,20 @@ func (f *forwarding) last(ctx context.Context) error {
 	}
 }
 
+// watch tells that a session ended beside another, which goes on.
+func watch(ctx context.Context, u *ui, link *tunnel.Link) {
+	select {
+	case <-ctx.Done():
+	case <-link.Done():
+		if ctx.Err() == nil {
+			u.warn("nothing is forwarded any more: %v", link.Err())
+		}
+	}
+}
+
 func (f *forwarding) close() {
 	if f != nil && f.set != nil {
+		f.unwatch()
 		_ = f.set.Close()
 		f.set = nil
 	}
