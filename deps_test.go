@@ -112,7 +112,6 @@ var onlyIn = []wall{
 	{"github.com/creack/pty/...", []string{"shell/process", "bench/..."}, "terminals are made by the host side"},
 	{"github.com/golang-jwt/jwt/v5/...", []string{"jwtauth"}, "tokens are parsed in one place"},
 	{"golang.org/x/crypto/ssh/...", []string{"jwtauth"}, "key files are parsed in one place"},
-	{"filippo.io/edwards25519/...", []string{"jwtauth"}, "the curve's arithmetic has one user, who is tested against crypto/ed25519"},
 	{"github.com/r3labs/sse/v2/...", []string{"shell/shellhttp"}, "one of two encodings of the wire"},
 	{"github.com/expr-lang/expr/...", []string{"sources"}, "rules are policy"},
 	{"github.com/prometheus/...", nil, "its init takes a millisecond of every process that links it; package metrics writes its text, and is tested against it"},

@@ -1,6 +1,7 @@
 package jwtauth
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -133,8 +134,11 @@ func (k PublicKey) verify(signingInput string, sig []byte) error {
 // publicOf returns the public half of a key that [NewPrivateKey] takes.
 func publicOf(key crypto.Signer) (PublicKey, error) {
 	if k, ok := key.(ed25519.PrivateKey); ok {
-		if err := checkEd25519(k); err != nil {
-			return PublicKey{}, err
+		// The second half of an Ed25519 private key is the public one. Signing
+		// with another than the seed's would give the seed away.
+		if len(k) != ed25519.PrivateKeySize ||
+			!bytes.Equal(ed25519.NewKeyFromSeed(k.Seed()), k) {
+			return PublicKey{}, errors.New("ed25519 private key does not match its public half")
 		}
 	}
 	return NewPublicKey(key.Public())

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/rsa"
 	"encoding/pem"
 	"fmt"
@@ -40,12 +41,11 @@ func NewPrivateKey(key crypto.Signer) (*PrivateKey, error) {
 
 // GeneratePrivateKey makes an Ed25519 key.
 func GeneratePrivateKey() (*PrivateKey, error) {
-	key := generateEd25519()
-	public, err := NewPublicKey(key.Public())
+	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("generate key: %w", err)
 	}
-	return &PrivateKey{key: key, public: public}, nil
+	return NewPrivateKey(key)
 }
 
 // PublicKey returns the public half.
@@ -56,9 +56,9 @@ func (p *PrivateKey) String() string { return "private key " + p.public.Thumbpri
 
 // Sign signs at once; ctx is not asked.
 func (p *PrivateKey) Sign(_ context.Context, signingInput []byte) ([]byte, error) {
-	switch key := p.key.(type) {
+	switch p.key.(type) {
 	case ed25519.PrivateKey:
-		return signEd25519(key, signingInput), nil
+		return jwt.SigningMethodEdDSA.Sign(string(signingInput), p.key)
 	case *ecdsa.PrivateKey:
 		return jwt.SigningMethodES256.Sign(string(signingInput), p.key)
 	default:
