@@ -94,6 +94,10 @@ func TestRegressSFTPCommands(t *testing.T) {
 		{"ln " + r + "/d/f " + r + "/d/hard", true, "test " + r + "/d/f -ef " + r + "/d/hard"},
 		{"ln -s f " + r + "/d/soft", true, "test $(readlink " + r + "/d/soft) = f"},
 		{"ln -s f " + r + "/d/soft", false, ""},
+		{"copy " + r + "/d/f " + r + "/d/copied", true, "cmp " + r + "/d/f " + r + "/d/copied"},
+		{"chmod -h 640 " + r + "/d/f", true, "test $(stat -c %a " + r + "/d/f) = 640"},
+		{"put -f " + f + " " + r + "/d/synced", true, "cmp " + f + " " + r + "/d/synced"},
+		{"get -f " + r + "/d/synced " + u.dir + "/synced", true, ""},
 		{"chmod 600 " + r + "/d/f", true, "test $(stat -c %a " + r + "/d/f) = 600"},
 		{"chmod 600 " + r + "/d/missing", false, ""},
 		{"chgrp 1234567 " + r + "/d/f", false, ""},
@@ -251,6 +255,13 @@ func TestRegressSCP(t *testing.T) {
 			u.same(file, into+"/kept")
 			scp(false, "myhost:"+r+"/file", "myhost:"+r+"/kept", into+"/file")
 			scp(true, "myhost:"+r+"/k*", into+"/")
+			// From the home of its user.
+			u.must(u.ssh, "myhost", "cp "+r+"/third ~/e2e-scp-third")
+			scp(true, "myhost:~/e2e-scp-third", into+"/a")
+			scp(true, "myhost:e2e-scp-third", into+"/b")
+			scp(true, "myhost:~"+u.must(u.ssh, "myhost", "printf %s $USER")+"/e2e-scp-third", into+"/c")
+			u.must(u.ssh, "myhost", "rm ~/e2e-scp-third")
+			u.same(into+"/a", into+"/c")
 			// What is not there, is a directory, or may not be read.
 			scp(false, "myhost:"+r+"/missing", into)
 			scp(false, "myhost:"+r+"/tree", into)

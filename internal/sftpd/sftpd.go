@@ -33,12 +33,8 @@ func Serve(in io.Reader, out io.WriteCloser, rights shell.Files, start string) e
 		start = rights.Paths[0]
 	}
 	s.start = start
-	conn := struct {
-		io.Reader
-		io.WriteCloser
-	}{in, out}
-	server := sftp.NewRequestServer(conn, sftp.Handlers{FileGet: s, FilePut: s, FileCmd: s, FileList: s},
-		sftp.WithStartDirectory(start))
+	server := sftp.NewRequestServer(newGate(in, out, s.answer), sftp.Handlers{FileGet: s, FilePut: s, FileCmd: s, FileList: s},
+		sftp.WithStartDirectory(start), sftp.WithRSMaxTxPacket(maxData))
 	if err := server.Serve(); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}

@@ -23,6 +23,7 @@ type tree interface {
 	Symlink(target, name string) error
 	Chmod(name string, mode fs.FileMode) error
 	Chown(name string, uid, gid int) error
+	Lchown(name string, uid, gid int) error
 	Chtimes(name string, accessed, modified time.Time) error
 
 	// Resolve returns the name without symbolic links, as far as that is known.
@@ -54,6 +55,7 @@ func (whole) Link(from, to string) error                { return os.Link(from, t
 func (whole) Symlink(target, name string) error         { return os.Symlink(target, name) }
 func (whole) Chmod(name string, mode fs.FileMode) error { return os.Chmod(name, mode) }
 func (whole) Chown(name string, uid, gid int) error     { return os.Chown(name, uid, gid) }
+func (whole) Lchown(name string, uid, gid int) error    { return os.Lchown(name, uid, gid) }
 func (whole) Chtimes(name string, a, m time.Time) error { return os.Chtimes(name, a, m) }
 func (whole) Names(string) ([]string, bool)             { return nil, false }
 func (whole) Close()                                    {}

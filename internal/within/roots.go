@@ -188,6 +188,15 @@ func (r *Roots) Chown(name string, uid, gid int) error {
 	return at.Chown(below, uid, gid)
 }
 
+// Lchown is [os.Lchown].
+func (r *Roots) Lchown(name string, uid, gid int) error {
+	at, below, err := r.at("lchown", name)
+	if err != nil {
+		return err
+	}
+	return at.Lchown(below, uid, gid)
+}
+
 // Chtimes is [os.Chtimes].
 func (r *Roots) Chtimes(name string, accessed, modified time.Time) error {
 	at, below, err := r.at("chtimes", name)
