@@ -414,6 +414,13 @@ func TestAThousandForwards(t *testing.T) {
 		})
 	}
 	all.Wait()
+	for _, pid := range h.children() {
+		most := status(t, pid)["VmHWM"]
+		t.Logf("the helper had at most %s", most)
+		if kB, _ := strconv.Atoi(strings.TrimSuffix(most, " kB")); kB > 512<<10 {
+			t.Errorf("the helper had %s", most)
+		}
+	}
 	h.waitFor("a thousand ends", func() bool { return strings.Contains(scrape(t, address), `forwards_ended_total{do="open"} 1000`) })
 }
 
