@@ -1,6 +1,7 @@
 package sources
 
 import (
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -53,8 +54,23 @@ func (b *builder) banner(s *source, c Banner, at func(...string) string) {
 	switch {
 	case len(text) > shell.MaxBanner:
 		b.bad(pointer, fmt.Errorf("the banner has %d bytes; use at most %d", len(text), shell.MaxBanner))
+	case escaped(text) > maxEscaped:
+		b.bad(pointer, fmt.Errorf("the banner takes %d bytes as JSON, where some characters take six; use at most %d", escaped(text), maxEscaped))
 	case !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0:
 		b.bad(pointer, errors.New("the banner is not text in UTF-8; convert it"))
 	}
 	s.banner = text
+}
+
+// maxEscaped bounds a banner on its way, in bytes: it goes in one event with what else
+// there is to say of a session, of which 32 KiB fit.
+const maxEscaped = 24 << 10
+
+// escaped is how long a text is in the JSON of an event.
+func escaped(text string) int {
+	quoted, err := stdjson.Marshal(text)
+	if err != nil {
+		return 0 // which no text is
+	}
+	return len(quoted)
 }

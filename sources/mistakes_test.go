@@ -94,6 +94,7 @@ func TestMistakesSayWhereAndHowToMend(t *testing.T) {
 		{"banner without a file", source(`"banner": {}`), `the banner names no file`},
 		{"banner whose file is missing", source(`"banner": {"file": "/nonexistent/banner"}`), `no such file`},
 		{"banner that is long", source(`"banner": "` + strings.Repeat("x", 16<<10+1) + `"`), `the banner has 16385 bytes; use at most 16384`},
+		{"banner that grows on its way", source(`"banner": "` + strings.Repeat("<", 5000) + `"`), `the banner takes 30002 bytes as JSON`},
 		{"banner that is no text", source(`"banner": "a\u0000"`), `the banner is not text in UTF-8`},
 		{"workDir", source(`"exec": {"workDir": "tmp"}`), `workDir "tmp" is not an absolute path`},
 		{"maxProcesses", source(`"maxProcesses": 0`), `maxProcesses is 0; use 1 to 4194304`},

@@ -12,6 +12,8 @@ import (
 type appending struct {
 	*os.File
 	size int64 // when it was opened
+	// patience is how long a write waits for what belongs before it.
+	patience time.Duration
 
 	mu    sync.Mutex
 	turn  sync.Cond
@@ -19,8 +21,8 @@ type appending struct {
 	next  int64
 }
 
-// outOfTurn is how long a write waits for what belongs before it. A client that
-// leaves gaps gets no better order than it asked for.
+// outOfTurn is an appending's patience. A client that leaves gaps gets no better
+// order than it asked for.
 const outOfTurn = time.Second
 
 func newAppending(f *os.File) (*appending, error) {
@@ -29,7 +31,7 @@ func newAppending(f *os.File) (*appending, error) {
 		f.Close()
 		return nil, err
 	}
-	a := &appending{File: f, size: info.Size()}
+	a := &appending{File: f, size: info.Size(), patience: outOfTurn}
 	a.turn.L = &a.mu
 	return a, nil
 }
@@ -40,8 +42,8 @@ func (a *appending) WriteAt(p []byte, offset int64) (int, error) {
 	defer a.mu.Unlock()
 	if !a.isNext(offset) {
 		began := time.Now()
-		defer time.AfterFunc(outOfTurn, a.turn.Broadcast).Stop()
-		for !a.isNext(offset) && time.Since(began) < outOfTurn {
+		defer time.AfterFunc(a.patience, a.turn.Broadcast).Stop()
+		for !a.isNext(offset) && time.Since(began) < a.patience {
 			a.turn.Wait()
 		}
 	}
