@@ -465,11 +465,11 @@ func TestSSHForwards(t *testing.T) {
 	}
 	b.end(syscall.SIGTERM)
 	// -f leaves it in the background once it listens.
-	if got := u.call("", u.ssh, "-fN", "-L", ports[0]+":"+to, "myhost"); got.code != 0 {
+	if got := u.call("", "sh", "-c", u.ssh+" -fN -L "+ports[0]+":"+to+" myhost >/dev/null 2>&1"); got.code != 0 {
 		t.Fatalf("-fN: %+v", got)
 	}
 	u.curl("http://127.0.0.1:" + ports[0] + "/")
-	pid, err := strconv.Atoi(strings.TrimSpace(u.must("pgrep", "-f", "--", "-fN -L "+ports[0]+":"+to)))
+	pid, err := strconv.Atoi(strings.TrimSpace(u.must("pgrep", "-f", "--", "^"+u.ssh+" -fN -L "+ports[0]+":"+to)))
 	if err != nil {
 		t.Fatal(err)
 	}
