@@ -274,3 +274,36 @@ func TestRegressSCP(t *testing.T) {
 		})
 	}
 }
+
+// Where sftp(1) takes its files from: a batch, a path behind the host, a URI, a
+// tree.
+func TestRegressSFTPURI(t *testing.T) {
+	need(t, "sftp")
+	u := newSSHUser(t, nil)
+	r := u.remoteDir()
+	u.must(u.ssh, "myhost", "mkdir -p "+r+"/d/sub; echo one >"+r+"/d/f; echo two >'"+r+"/d/sub/two words'")
+	port := fmt.Sprint(u.port)
+	for i, from := range []string{
+		"debug@myhost:" + r + "/d/f", "myhost:" + r + "/d/f", "sftp://debug@myhost/" + r + "/d/f", "sftp://debug@myhost:" + port + "/" + r + "/d/f",
+	} {
+		into := filepath.Join(u.dir, fmt.Sprint("got", i))
+		if got := u.call("", "sftp", "-q", "-S", u.ssh, from, into); got.code != 0 {
+			t.Errorf("%s: %+v", from, got)
+		}
+		u.same(r+"/d/f", into)
+	}
+	if got := u.call("ls\n", "sftp", "-q", "-S", u.ssh, "-b", "-", "-P", port, "sftp://debug@myhost/"+r+"/d/"); got.code != 0 || !strings.Contains(got.stdout, "sub") {
+		t.Errorf("a directory: %+v", got)
+	}
+	back := filepath.Join(u.dir, "back")
+	if got := u.batch(nil, "get -r "+r+"/d "+back, "mkdir "+r+"/up", "put -r "+back+" "+r+"/up/d"); got.code != 0 {
+		t.Errorf("trees: %+v", got)
+	}
+	u.must("diff", "-r", r+"/d", back)
+	if got := u.call("", u.ssh, "myhost", "diff -r "+r+"/d "+r+"/up/d"); got.code != 0 {
+		t.Errorf("%+v", got)
+	}
+	if got := u.batch([]string{"-l", "8000", "-C"}, "get "+r+"/d/f "+u.dir+"/slow"); got.code != 0 {
+		t.Errorf("limited and compressed: %+v", got)
+	}
+}

@@ -87,3 +87,17 @@ func TestRegressSSHTTYTyped(t *testing.T) {
 	s.keys("Enter", "%", ".")
 	s.see("local$")
 }
+
+// A script on a terminal's standard input, as expect and CI runners send it.
+func TestRegressSSHTTYScripted(t *testing.T) {
+	u := newSSHUser(t, nil)
+	for stdin, want := range map[string]int{"exit 3\n": 3, "echo x\nexit 4\n": 4, "kill -9 $$\n": 255} {
+		if got := u.call(stdin, u.ssh, "-tt", "-q", "myhost"); got.code != want {
+			t.Errorf("%q: %+v", stdin, got)
+		}
+	}
+	got := u.call("", "sh", "-c", "(echo one; sleep 0.3; echo two) | "+u.ssh+" -tt -q myhost 'stty -echo; read a; read b; echo $a-$b'")
+	if got.code != 0 || !strings.HasSuffix(got.stdout, "one-two\r\n") {
+		t.Errorf("%+v", got)
+	}
+}
