@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"shellagent/internal/rawio"
 	"shellagent/shell"
 )
 
@@ -190,7 +191,7 @@ func (h *Holder) accept(ctx context.Context, l *Listener, running *sync.WaitGrou
 			return fmt.Errorf("take guests of the shared connection: %w", err)
 		}
 		pid, err := checkPeer(conn)
-		g := &guest{holder: h, conn: conn, pid: pid}
+		g := &guest{holder: h, conn: rawio.NewConn(conn), pid: pid}
 		if err != nil || !h.enter(g) {
 			conn.Close()
 			continue
@@ -281,7 +282,7 @@ func (h *Holder) Status() Status {
 // guest is a process at the other end of a connection.
 type guest struct {
 	holder  *Holder
-	conn    *net.UnixConn
+	conn    net.Conn
 	pid     int
 	counted bool // has a session, guarded by holder.mu
 

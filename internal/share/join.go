@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"shellagent/internal/rawio"
 	"shellagent/shell"
 )
 
@@ -41,7 +42,7 @@ const answerTime = 5 * time.Second
 
 // Conn is a guest's connection to a holder. It is good for one question.
 type Conn struct {
-	unix *net.UnixConn
+	unix net.Conn
 	in   *bufio.Reader
 	// PID is the holder's.
 	PID int
@@ -62,7 +63,8 @@ func Dial(p Place) (*Conn, error) {
 		c.Close()
 		return nil, err
 	}
-	return &Conn{unix: c, in: bufio.NewReaderSize(c, 64<<10), PID: pid}, nil
+	prompt := rawio.NewConn(c)
+	return &Conn{unix: prompt, in: bufio.NewReaderSize(prompt, 64<<10), PID: pid}, nil
 }
 
 // Join is [Dial], but has start start a holder where there is none. Whoever joins

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 
+	"shellagent/internal/rawio"
 	"shellagent/shell"
 )
 
@@ -72,19 +73,30 @@ func send(w net.Conn, k kind, data []byte) error {
 		_, err := w.Write(append(head, data...))
 		return err
 	}
+	return sendPieces(w, head, data)
+}
+
+// sendPieces sends what is too much to be copied. What rawio has to offer is for
+// small writes.
+func sendPieces(w net.Conn, head, data []byte) error {
+	if c, ok := w.(*rawio.Conn); ok {
+		w = c.Conn
+	}
 	pieces := net.Buffers{head, data}
 	_, err := pieces.WriteTo(w)
 	return err
 }
 
-// sendFrame is send for a frame, whose data is not copied.
+// sendFrame is send for a frame, whose data is not copied unless it is small.
 func sendFrame(w net.Conn, f shell.Frame) error {
 	head := appendHead(make([]byte, 0, kindHeaderSize+frameHead), kindFrame, frameHead+len(f.Data))
 	head = append(head, byte(f.Type))
 	head = binary.BigEndian.AppendUint64(head, f.End)
-	pieces := net.Buffers{head, f.Data}
-	_, err := pieces.WriteTo(w)
-	return err
+	if len(f.Data) <= 1<<10 {
+		_, err := w.Write(append(head, f.Data...))
+		return err
+	}
+	return sendPieces(w, head, f.Data)
 }
 
 // receive reads one message, into buf where that is large enough. io.EOF means
