@@ -38,7 +38,7 @@ greatest of all: 0 only when all succeeded, 255 when one was not reached.`,
   agent exec -t debug myhost -- top
   agent exec debug web1,web2,@db -- uptime
   agent exec @all --group --timeout 30s --command 'systemctl is-system-running'
-  agent exec @web --json -- df / | jq -r 'select(.stream == "stdout") | .target + " " + .text'`,
+  agent exec @web --json -- df / | jq -j 'select(.stream == "stdout") | .target + " " + .text'`,
 		ValidArgsFunction: completeTargets(s, r),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			words, request, err := splitExec(args, cmd.ArgsLenAtDash(), command, subsystem, cmd.Flags().Changed("command"))
