@@ -201,7 +201,7 @@ func TestCopyServerWithOtherClients(t *testing.T) {
 		"nothing": "", "something else": strings.Repeat("GET / HTTP/1.1\r\n", 1000), "another version": "shellagent-copy 9\n\x01\x00\x00\x00",
 		"half":   "shellagent-copy 1\n\x01\x00",
 		"a lot":  "shellagent-copy 1\n\x01\xff\xff\xff" + strings.Repeat("x", 1<<20),
-		"escape": "shellagent-copy 1\n\x01\x00\x00\x09\x01\x01\x06../etc/" + "\x13\x00\x00\x00",
+		"escape": "shellagent-copy 1\n\x01\x00\x00\x0b\x01\x08\x01\x07../etc/" + "\x13\x00\x00\x00",
 	} {
 		began := time.Now()
 		got := h.runClient(strings.NewReader(said), "exec", "--accept-new", "--subsystem", "copy", "debug", "myhost")

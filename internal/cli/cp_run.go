@@ -122,6 +122,7 @@ func (c *copier) from(ctx context.Context, o *origin) (err error) {
 		})
 	}
 	return c.with(ctx, o.place, func(from *link) error {
+		options.Relayed = c.plan.to.remote()
 		source, err := copying.AskToSend(c.rate.reader(from), from, o.paths, options)
 		if err != nil {
 			return told(o.place, err)

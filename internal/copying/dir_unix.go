@@ -249,6 +249,15 @@ const nonblocking = unix.O_NONBLOCK | unix.O_NOCTTY
 // renamesOpen says that a file may get another name while it is open.
 const renamesOpen = true
 
+// openFiles is how many files this process may have open.
+func openFiles() uint64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 256
+	}
+	return uint64(limit.Cur)
+}
+
 // lock takes a file for this process, as long as it is open; false where another
 // one has it.
 func lock(f *os.File) bool {

@@ -3,9 +3,9 @@
 // copy-server, and what two copy-servers say to each other through it. The bytes
 // are specified in PROTOCOL.md.
 //
-// One side sends, the other receives; either may be the client's. [Send] walks
+// One side sends, the other receives; either may be the client's. [Peer.Send] walks
 // what is to be copied and describes it as it goes, small files together with
-// their content. Larger ones it offers, and [Receive] says from where on it wants
+// their content. Larger ones it offers, and [Peer.Receive] says from where on it wants
 // them: an earlier attempt may have brought a part. Nothing waits for a single
 // file: descriptions, content and answers are under way at the same time, and
 // memory is bounded whatever a tree holds.

@@ -5,9 +5,17 @@ import (
 	"sync"
 )
 
-// maxOffers bounds the files that are offered and not dealt with. Each may hold a
-// directory open here, and a file on the other side.
-const maxOffers = 512
+// The files that are offered and not dealt with are at most maxOffers, and at most
+// what either side has room for: each may hold a directory open here, and a
+// directory and a file on the other side. Of a side that is not known that is
+// fewOffers.
+const (
+	maxOffers = 512
+	fewOffers = 128
+)
+
+// offersFor is how many offers a process takes that may have so many files open.
+func offersFor(files uint64) int { return int(min(maxOffers, max(8, files/4))) }
 
 // offered is a file that the other side may want.
 type offered struct {
@@ -30,8 +38,8 @@ type offers struct {
 	open map[uint64]*offered
 }
 
-func newOffers() *offers {
-	return &offers{room: make(chan struct{}, maxOffers), open: make(map[uint64]*offered)}
+func newOffers(n int) *offers {
+	return &offers{room: make(chan struct{}, n), open: make(map[uint64]*offered)}
 }
 
 func (o *offers) tryAdd(id uint64, f *offered) bool {

@@ -11,6 +11,8 @@ type Options struct {
 	Sync bool
 	// Into refuses a destination that is no directory.
 	Into bool
+	// Relayed says that who receives is a third side; see [Relay].
+	Relayed bool
 	// Count has the sender find out how much it will be, for a progress bar.
 	Count bool
 }

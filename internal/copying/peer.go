@@ -10,7 +10,8 @@ type Peer struct {
 	in    *reader
 	out   *writer
 	o     Options
-	asked asked // what it was asked to send
+	asked asked  // what it was asked to send
+	takes uint64 // how many offers it takes
 	// Sources is how many things a server sends that was asked to.
 	Sources int
 }
@@ -34,6 +35,9 @@ func AskToReceive(in io.Reader, out io.Writer, to string, o Options) (*Peer, err
 }
 
 func ask(in io.Reader, out io.Writer, r record, o Options) (*Peer, error) {
+	if r.count = uint64(offersFor(openFiles())); o.Relayed {
+		r.count = min(r.count, fewOffers)
+	}
 	p := &Peer{in: newReader(in), out: newWriter(out), o: o, asked: r.paths}
 	total := 0
 	for _, path := range r.paths {
@@ -61,16 +65,21 @@ func ask(in io.Reader, out io.Writer, r record, o Options) (*Peer, error) {
 	case answer.kind != kindReady || answer.count > maxPaths:
 		return nil, malformed("it answers a request with record %d", answer.kind)
 	}
-	p.Sources = int(answer.count)
+	p.takes, p.Sources = answer.count, int(answer.count)
 	return p, nil
 }
 
-// Send sends to a server that was asked to receive; see [Send].
+// Send sends sources of this side to a server that was asked to receive, until it
+// has dealt with all of them. What cannot be read here or written there is told
+// to watch, and the rest goes on. An error says why not even that. When the context
+// ends the caller has to end the streams.
 func (p *Peer) Send(ctx context.Context, place Place, sources []string, watch Observer) error {
-	return send(ctx, place, sources, p.o, p.in, p.out, watch)
+	return send(ctx, place, sources, p.o, p.takes, p.in, p.out, watch)
 }
 
-// Receive receives from a server that was asked to send; see [Receive].
+// Receive takes what a server was asked to send into a destination of this side, as
+// cp does: into it where it is a directory, else under its name. Otherwise it is
+// as [Peer.Send]; a destination that cannot be is a *[RefusedError].
 func (p *Peer) Receive(ctx context.Context, place Place, to string, watch Observer) error {
 	o := p.o
 	o.Into = o.Into || p.Sources > 1

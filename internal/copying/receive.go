@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"runtime"
 	"strings"
@@ -17,20 +16,6 @@ const (
 	maxJobs = 64
 )
 
-// Receive takes what is sent on in into a destination, as cp does: into it where
-// it is a directory, else under its name. What cannot be written is told to watch
-// and to the sender, and the rest goes on. An error says why not even that; what
-// was begun is left for another attempt. When the context ends the caller has to
-// end the streams.
-func Receive(ctx context.Context, place Place, to string, o Options, in io.Reader, out io.Writer, watch Observer) error {
-	d, err := openDestination(place, to, o)
-	if err != nil {
-		return err
-	}
-	defer d.dir.release()
-	return receive(ctx, d, o, newReader(in), newWriter(out), watch)
-}
-
 // destination is where things are copied to.
 type destination struct {
 	dir *directory
@@ -41,7 +26,7 @@ type destination struct {
 	asked asked
 }
 
-// openDestination finds out whether a path is to be a directory to copy into, or a
+// openDestination is as cp has it. It finds out whether a path is to be a directory to copy into, or a
 // name.
 func openDestination(place Place, to string, o Options) (destination, error) {
 	if to == "" {
@@ -106,6 +91,10 @@ type job struct {
 	block *block // of a small one
 }
 
+// receive takes what is sent on in into a destination. What cannot be written is
+// told to watch and to the sender, and the rest goes on. An error says why not
+// even that; what was begun is left for another attempt. When the context ends the
+// caller has to end the streams.
 func receive(ctx context.Context, to destination, o Options, in *reader, out *writer, watch Observer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -57,7 +57,7 @@ var layouts = map[kind]struct {
 	fields string
 	max    int
 }{
-	kindRequest: {"fp", maxRequest},
+	kindRequest: {"fcp", maxRequest},
 	kindReady:   {"c", 16},
 	kindRefused: {"x", maxText + 8},
 

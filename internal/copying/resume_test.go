@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand"
 	"os"
@@ -274,5 +275,61 @@ func TestWhoHearsNothingLetsGo(t *testing.T) {
 	cancel()
 	if p, err := claim(ctx, d, "f", &patient); !errors.Is(err, context.Canceled) {
 		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// As many files are under way as either side may have open.
+func TestOffersFitWhoTakesThem(t *testing.T) {
+	for files, want := range map[uint64]int{0: 8, 700: 175, 1024: 256, 1 << 20: maxOffers, 1 << 63: maxOffers} {
+		if got := offersFor(files); got != want {
+			t.Errorf("%d open files: %d offers, want %d", files, got, want)
+		}
+	}
+	from := t.TempDir()
+	for i := range 20 {
+		write(t, fmt.Sprint(from, "/", i), strings.Repeat("x", maxInline+1), 0o644)
+	}
+	const takes = 3
+	open, most := 0, 0
+	in, out, end := exchange(t, func(in *reader, out *writer) {
+		_ = out.put(&record{kind: kindReady, count: takes})
+		_ = out.flush()
+		for {
+			r, b, err := in.next()
+			if b != nil {
+				b.release()
+			}
+			if err != nil {
+				return
+			}
+			switch r.kind {
+			case kindOffer:
+				open++
+				most = max(most, open)
+				if open == takes {
+					for ; open > 0; open-- {
+						_ = out.put(&record{kind: kindSkip, id: r.id - uint64(open) + 1})
+					}
+					_ = out.flush()
+				}
+			case kindLeave:
+				for ; open > 0; open-- {
+					_ = out.put(&record{kind: kindSkip, id: 20 - uint64(open) + 1})
+				}
+				_ = out.flush()
+			case kindFinish:
+				_ = out.put(&record{kind: kindFinished})
+				return
+			}
+		}
+	})
+	watch := newSeen()
+	peer, err := AskToReceive(in, out, "to", Options{})
+	if err == nil {
+		err = peer.Send(t.Context(), Everywhere{}, []string{from}, watch)
+	}
+	end()
+	if err != nil || watch.did[Unchanged] != 20 || most != takes {
+		t.Errorf("%v, %+v; %d offers at once", err, watch, most)
 	}
 }

@@ -3,7 +3,6 @@ package copying
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"sync"
 )
@@ -12,20 +11,17 @@ import (
 // brought turns out to be of another one.
 const maxBegun = 2
 
-// Send sends sources to who receives on the other end of in and out, until the
+// send sends sources to who receives on the other end of in and out, until the
 // other side has dealt with all of them. What cannot be sent, and what cannot be
 // written there, is told to watch, and the rest goes on. An error says why not
 // even that: of the context, of a stream, or that the other side is no receiver.
-// When the context ends the caller has to end the streams.
-func Send(ctx context.Context, place Place, sources []string, o Options, in io.Reader, out io.Writer, watch Observer) error {
-	return send(ctx, place, sources, o, newReader(in), newWriter(out), watch)
-}
-
-func send(ctx context.Context, place Place, sources []string, o Options, in *reader, out *writer, watch Observer) error {
+// When the context ends the caller has to end the streams. takes is how many
+// offers the other side takes.
+func send(ctx context.Context, place Place, sources []string, o Options, takes uint64, in *reader, out *writer, watch Observer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := &sender{
-		ctx: ctx, place: place, in: in, out: out, watch: watch, offers: newOffers(),
+		ctx: ctx, place: place, in: in, out: out, watch: watch, offers: newOffers(int(min(uint64(offersFor(openFiles())), max(1, takes)))),
 		wants: make(chan record, maxBegun*maxOffers), changed: make(chan struct{}, 1), finished: make(chan struct{}),
 	}
 	defer s.offers.closeAll()

@@ -40,7 +40,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, s Served) error {
 	if ask.flags&flagReceive != 0 {
 		return s.receive(ctx, ask.paths, o, r, w)
 	}
-	return s.send(ctx, ask.paths, o, r, w)
+	return s.send(ctx, ask.paths, o, ask.count, r, w)
 }
 
 func (s Served) receive(ctx context.Context, paths []string, o Options, r *reader, w *writer) error {
@@ -55,13 +55,13 @@ func (s Served) receive(ctx context.Context, paths []string, o Options, r *reade
 		return refuse(w, err)
 	}
 	defer d.dir.release()
-	if err := ready(w, 0); err != nil {
+	if err := ready(w, offersFor(openFiles())); err != nil {
 		return err
 	}
 	return receive(ctx, d, o, r, w, unobserved{})
 }
 
-func (s Served) send(ctx context.Context, paths []string, o Options, r *reader, w *writer) error {
+func (s Served) send(ctx context.Context, paths []string, o Options, takes uint64, r *reader, w *writer) error {
 	var sources []string
 	for _, p := range paths {
 		some, err := expand(ctx, s.Place, s.path(p))
@@ -76,7 +76,7 @@ func (s Served) send(ctx context.Context, paths []string, o Options, r *reader, 
 	if err := ready(w, len(sources)); err != nil {
 		return err
 	}
-	return send(ctx, s.Place, sources, o, r, w, unobserved{})
+	return send(ctx, s.Place, sources, o, takes, r, w, unobserved{})
 }
 
 // path is an absolute one. A trailing slash stays, which has a meaning.
@@ -94,8 +94,8 @@ func (s Served) path(p string) string {
 	return strings.TrimSuffix(s.Start, "/") + "/" + p
 }
 
-func ready(w *writer, sources int) error {
-	if err := w.put(&record{kind: kindReady, count: uint64(sources)}); err != nil {
+func ready(w *writer, n int) error {
+	if err := w.put(&record{kind: kindReady, count: uint64(n)}); err != nil {
 		return err
 	}
 	return w.flush()
