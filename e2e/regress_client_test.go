@@ -98,3 +98,24 @@ func TestRegressConnectTimeout(t *testing.T) {
 		}
 	}
 }
+
+// -f: what is asked or refused comes first, then ssh goes to the background and
+// the program goes on without its input.
+func TestRegressBackground(t *testing.T) {
+	u := newSSHUser(t, nil)
+	there, out := filepath.Join(u.remoteDir(), "there"), filepath.Join(u.dir, "out")
+	read := func(path string) string { text, _ := os.ReadFile(path); return string(text) }
+	if got := u.sh("$SSH -f myhost 'sleep 0.5; echo late; echo x >" + there + "; cat' >" + out + " 2>&1; echo $?; cat " + out); got.stdout != "0\n" {
+		t.Errorf("it returns %+v", got)
+	}
+	u.waitFor("the program's end", func() bool { return read(there) == "x\n" && read(out) == "late\n" })
+	if got := u.sh("printf 'a\\nb\\n' | while read l; do $SSH -f myhost \"echo $l >>" + there + "\" >/dev/null 2>&1; done"); got.code != 0 {
+		t.Errorf("in a loop: %+v", got)
+	}
+	u.waitFor("both of the loop", func() bool { return strings.Contains(read(there), "a\n") && strings.Contains(read(there), "b\n") })
+	for _, args := range []string{"-f nosuch@myhost true", "-f -p " + fmt.Sprint(freePort(t)) + " myhost true", "-f myhost"} {
+		if got := u.sh("$SSH " + args + " >" + out + " 2>&1"); got.code != 255 {
+			t.Errorf("%s: %+v", args, got)
+		}
+	}
+}
