@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -49,7 +50,9 @@ func judge(g *shell.Forward, q forwardd.Question) (p forwardd.Permit, ok bool) {
 	}
 	switch {
 	case q.Kind == forward.Agent:
-		return p, g.Agent && q.Do != forwardd.DoOpen
+		// A helper is its user's, who may have made it say anything: what an upgrade
+		// would not take over is not taken down.
+		return p, g.Agent && q.Do != forwardd.DoOpen && filepath.IsAbs(q.Path)
 	case q.Kind == forward.Unix && q.Do == forwardd.DoOpen:
 		return p, shell.HasPath(g.Local, q.Path)
 	case q.Kind == forward.Unix:

@@ -54,6 +54,7 @@ func TestJudge(t *testing.T) {
 		{path("listen", "agent", "/tmp/a/agent.sock"), forwardd.Permit{}, true},
 		{path("accept", "agent", "/tmp/a/agent.sock"), forwardd.Permit{}, true},
 		{path("open", "agent", "/tmp/a/agent.sock"), forwardd.Permit{}, false},
+		{path("listen", "agent", "agent.sock"), forwardd.Permit{}, false}, // no upgrade would take it over
 	} {
 		if got, ok := judge(g, tt.q); ok != tt.ok || ok && !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%+v: %+v, %v", tt.q, got, ok)
