@@ -183,6 +183,27 @@ func TestExtensions(t *testing.T) {
 	}
 }
 
+// TestAnswersComeBeforeTheEnd: who asks and ends its input is answered all the same.
+func TestAnswersComeBeforeTheEnd(t *testing.T) {
+	for range 50 {
+		hello := append(packet{0, 0, 0, 0, 1}.number(3).done(), newPacket(typeExtended, 7).text("limits@openssh.com").done()...)
+		hello = append(hello, newPacket(17, 8).text("/").done()...) // SSH_FXP_STAT
+		var got closing
+		if err := Serve(bytes.NewReader(hello), &got, shell.Files{}, "/"); err != nil {
+			t.Fatal(err)
+		}
+		var kinds []byte
+		for in := (&fields{rest: got.Bytes()}); len(in.rest) > 0 && !in.short; {
+			if body := in.take(int(in.number())); len(body) > 0 {
+				kinds = append(kinds, body[0])
+			}
+		}
+		if len(kinds) != 3 || !bytes.Contains(kinds, []byte{typeVersion}) || !bytes.Contains(kinds, []byte{typeReply}) || !bytes.Contains(kinds, []byte{105}) {
+			t.Fatalf("answers of the kinds %v", kinds)
+		}
+	}
+}
+
 func TestPathsAndPeople(t *testing.T) {
 	me, err := user.Current()
 	if err != nil {

@@ -47,20 +47,51 @@ type gate struct {
 	// opening are files that are asked for, by request; files those that are open.
 	opening map[uint32]string
 	files   map[string]string
+	// unanswered counts what was passed on and is not answered; over says that
+	// nobody takes answers any more.
+	unanswered int
+	over       bool
+	changed    sync.Cond // unanswered or over
 }
 
 func newGate(in io.Reader, out io.WriteCloser, answer func(*gate, uint32, string, *fields) []byte) *gate {
-	return &gate{in: bufio.NewReaderSize(in, maxLooked), out: out, answer: answer, opening: map[uint32]string{}, files: map[string]string{}}
+	g := &gate{in: bufio.NewReaderSize(in, maxLooked), out: out, answer: answer, opening: map[uint32]string{}, files: map[string]string{}}
+	g.changed.L = &g.mu
+	return g
 }
 
 // Close implements [io.Closer].
-func (g *gate) Close() error { return g.out.Close() }
+func (g *gate) Close() error {
+	g.change(func() { g.over = true })
+	return g.out.Close()
+}
+
+func (g *gate) change(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f()
+	g.changed.Broadcast()
+}
+
+// awaitAnswers returns once all is answered that was asked for: package sftp may
+// end before it has written what it has.
+func (g *gate) awaitAnswers() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.unanswered > 0 && !g.over {
+		g.changed.Wait()
+	}
+}
 
 // Read implements [io.Reader] with what the gate does not answer itself.
 func (g *gate) Read(p []byte) (int, error) {
 	for len(g.pending) == 0 && g.left == 0 {
 		if err := g.next(); err != nil {
+			g.awaitAnswers()
 			return 0, err
+		}
+		if len(g.pending) > 0 {
+			g.change(func() { g.unanswered++ })
 		}
 	}
 	if len(g.pending) > 0 {
@@ -155,17 +186,25 @@ func (g *gate) send(packet []byte) error {
 }
 
 // Write implements [io.Writer] for package sftp's packets, in pieces as they come.
-func (g *gate) Write(p []byte) (int, error) {
+func (g *gate) Write(p []byte) (n int, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := len(p)
+	defer func() {
+		if g.over = g.over || err != nil; g.over {
+			g.changed.Broadcast()
+		}
+	}()
+	n = len(p)
 	for len(p) > 0 {
 		if g.rest > 0 {
 			m := min(len(p), g.rest)
 			if _, err := g.out.Write(p[:m]); err != nil {
 				return 0, err
 			}
-			p, g.rest = p[m:], g.rest-m
+			if p, g.rest = p[m:], g.rest-m; g.rest == 0 {
+				g.unanswered--
+				g.changed.Broadcast()
+			}
 		} else {
 			g.begun, p = append(g.begun, p...), nil
 			p = g.begin()
