@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"sync"
+
+	"shellagent/internal/rawio"
 )
 
 // callBody is the broker's side of a call's body. It belongs to the answering
@@ -78,6 +80,9 @@ func (s *callServer) copyStream(r io.ReadCloser) {
 		_, _ = w.WriteTo(s.conn)
 		return
 	}
+	if p, ok := r.(*frameReader); ok {
+		p.prompt(s.writePrompt)
+	}
 	// An idle session waits with a small buffer; one that
 	// fills it borrows a large one for as long as it is busy.
 	small := make([]byte, streamBuffer)
@@ -106,4 +111,18 @@ func (s *callServer) copyStream(r io.ReadCloser) {
 	if borrowed != nil {
 		streamBuffers.Put(borrowed)
 	}
+}
+
+// writePrompt writes a frame if that needs no waiting. A connection that takes a
+// part of one is at its end: its client comes back for the rest.
+func (s *callServer) writePrompt(frame []byte) bool {
+	c, ok := s.conn.(*rawio.Conn)
+	if !ok {
+		return false
+	}
+	n, err := c.TryWrite(frame)
+	if n > 0 && n < len(frame) {
+		s.cancel()
+	}
+	return n > 0 && err == nil
 }

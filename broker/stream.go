@@ -98,6 +98,13 @@ func (r *frameReader) fill(p []byte) (int, error) {
 	return n, nil
 }
 
+// prompt passes on [shell.Stream.Prompt], where there is one.
+func (r *frameReader) prompt(write func(frame []byte) bool) {
+	if r.chunks != nil {
+		r.chunks.Prompt(write)
+	}
+}
+
 // OnEnd passes on [shell.Stream.OnEnd]: whoever writes what was read here to a
 // peer that does not read gives up then.
 func (r *frameReader) OnEnd(f func()) { r.stream.OnEnd(f) }

@@ -59,9 +59,10 @@ type Session struct {
 	anchor     *Cursor // what the client has acknowledged
 	tap        *Tap    // nil without; never changed
 	started    time.Time
-	lastOutput atomic.Int64 // nanoseconds after started
-	typed      atomic.Int64 // the last input, nanoseconds after started
-	live       atomic.Bool  // until the exit is appended
+	lastOutput atomic.Int64           // nanoseconds after started
+	typed      atomic.Int64           // the last input, nanoseconds after started
+	prompt     atomic.Pointer[Stream] // the latest that may be given to by whoever read; see commit
+	live       atomic.Bool            // until the exit is appended
 
 	done, gone, hung chan struct{}
 	working          sync.WaitGroup // readers and the input's writer

@@ -66,7 +66,7 @@ func (s *Session) read(t FrameType, r io.Reader) {
 		n, err := r.Read(room)
 		failpoint.Hit(failpoint.OutputRead, "")
 		s.sawOutput()
-		s.backlog.Commit(n)
+		s.commit(n)
 		failpoint.Hit(failpoint.OutputKept, "")
 		if err != nil {
 			return

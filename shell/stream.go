@@ -23,6 +23,7 @@ type Stream struct {
 	gather *gatherer     // a terminal's; nil gives everything as it comes
 	window *window       // a terminal's; nil has none of its own
 	streamCover
+	prompt streamPrompt
 
 	// Under the session's lock.
 	farewell []byte
@@ -54,6 +55,7 @@ func (st *Stream) StdinNext() uint64 { return st.stdin }
 // place; with [ErrOutputNotKept] when the client acknowledged what it was never
 // sent; and with the context's error.
 func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
+	st.begin()
 	for {
 		if st.Unfinished() {
 			return st.padding(buf), nil
@@ -85,16 +87,12 @@ func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 			st.exit = &f
 			continue
 		case ok:
+			st.given(f)
 			if chunk {
 				st.endChunk(f)
 			} else if st.gather != nil {
-				st.gather.gave(len(f.Data))
 				st.bulk = st.bulk && st.cursor.pending() > 0
 			}
-			if st.window != nil {
-				st.window.gave(f.End)
-			}
-			st.session.handed(f)
 			return f, nil
 		case err == io.ErrClosedPipe:
 			continue // dueEnd was set before
@@ -112,6 +110,8 @@ func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 
 // wait waits for output, or for something else to look at.
 func (st *Stream) wait(ctx context.Context) error {
+	st.prompt.turn.Unlock()
+	defer st.prompt.turn.Lock()
 	select {
 	case <-st.cursor.wake:
 		return nil

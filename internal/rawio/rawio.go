@@ -63,6 +63,15 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// TryWrite is Write, but writes only what needs no waiting, which may be nothing.
+// It is for what is small.
+func (c *Conn) TryWrite(p []byte) (int, error) {
+	c.out.once = true
+	n, err := c.out.write(p)
+	c.out.once = false
+	return n, err
+}
+
 // failed is an error in the form that package net gives it.
 func (c *Conn) failed(what string, err error) error {
 	var e *net.OpError
@@ -115,10 +124,11 @@ func (r *Reader) Read(p []byte) (int, error) {
 type writer struct {
 	raw syscall.RawConn
 
-	try func(fd uintptr) bool
-	p   []byte
-	n   int
-	err error
+	try  func(fd uintptr) bool
+	p    []byte
+	n    int
+	err  error
+	once bool // it is not waited
 }
 
 func (w *writer) write(p []byte) (int, error) {
@@ -142,7 +152,7 @@ func (w *writer) attempt(fd uintptr) bool {
 			return true
 		}
 		if !done {
-			return false
+			return w.once
 		}
 		w.n += n
 	}

@@ -146,3 +146,19 @@ func TestNothingIsAllocated(t *testing.T) {
 		t.Errorf("%v allocations a round", n)
 	}
 }
+
+func TestTryWriteDoesNotWait(t *testing.T) {
+	ours, _ := pair(t)
+	c := ours.(*rawio.Conn)
+	p := make([]byte, 8<<10)
+	for range 10_000 {
+		n, err := c.TryWrite(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return // full, and it did not wait
+		}
+	}
+	t.Error("80 MB had room in a socket that nobody reads")
+}
