@@ -112,7 +112,9 @@ func (l *relay) sent(r *record) (bool, error) {
 	case kindTotal:
 		l.watch.Expected(int64(r.count), r.size)
 	case kindLeave:
-		l.depth--
+		if l.depth--; l.depth < 0 {
+			return false, malformed("it leaves what it did not enter")
+		}
 	case kindWhole:
 	case kindFinish:
 		return true, nil

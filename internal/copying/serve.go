@@ -68,10 +68,9 @@ func (s Served) send(ctx context.Context, paths []string, o Options, takes uint6
 		if err != nil {
 			return refuse(w, err)
 		}
-		sources = append(sources, some...)
-	}
-	if len(sources) > maxPaths {
-		return refuse(w, fmt.Errorf("%d sources, of at most %d", len(sources), maxPaths))
+		if sources = append(sources, some...); len(sources) > maxPaths {
+			return refuse(w, fmt.Errorf("there are more than %d sources", maxPaths))
+		}
 	}
 	if err := ready(w, len(sources)); err != nil {
 		return err
