@@ -89,43 +89,43 @@ func (p *part) elsewhere() (*part, error) {
 
 func (p *part) take() (found, error) {
 	f, err := p.dir.create(p.name)
-	switch {
-	case err == nil && !lock(f):
-		f.Close()
-		return busy, nil
-	case err == nil:
-		return taken, p.opened(f)
-	case !errors.Is(err, fs.ErrExist):
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return foreign, err
 	}
-	f, err = p.dir.reopen(p.name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return vanished, nil
-	case err != nil:
-		return foreign, nil
-	}
-	m, err := statOf(f)
-	switch {
-	case err != nil || m.form != formFile || !m.own || m.links != 1:
-		f.Close()
-		return foreign, nil
-	case !lock(f):
-		f.Close()
-		return busy, nil
-	}
-	// Who had it may have given it its name, or taken it away.
-	if now, err := p.dir.lstat(p.name); err != nil || now.id != m.id {
-		f.Close()
-		return vanished, nil
-	}
-	if m.mode != 0o600 {
-		if err := chmodFile(f, 0o600); err != nil {
-			f.Close()
+	if err != nil {
+		f, err = p.dir.reopen(p.name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return vanished, nil
+		case err != nil:
 			return foreign, nil
 		}
 	}
+	what := p.hold(f)
+	if what != taken {
+		f.Close()
+		return what, nil
+	}
 	return taken, p.opened(f)
+}
+
+// hold sees whether a file is what an attempt leaves, and locks it. Also one that
+// was made here may have been taken, and have got its name, in the meantime.
+func (p *part) hold(f *os.File) found {
+	m, err := statOf(f)
+	if err != nil || m.form != formFile || !m.own || m.links > 1 {
+		return foreign
+	}
+	if !lock(f) {
+		return busy
+	}
+	if now, err := p.dir.lstat(p.name); err != nil || now.id != m.id {
+		return vanished
+	}
+	if m.mode != 0o600 && chmodFile(f, 0o600) != nil {
+		return foreign
+	}
+	return taken
 }
 
 func (p *part) opened(f *os.File) error {

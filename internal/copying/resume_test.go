@@ -278,6 +278,33 @@ func TestWhoHearsNothingLetsGo(t *testing.T) {
 	}
 }
 
+// Between the making of a file and its locking another copy may take it, finish it
+// and let it go: it is that one's then, under its name, and not to be written to.
+func TestWhatWasMadeAndTakenIsLeftAlone(t *testing.T) {
+	d, err := openDirectory(Everywhere{}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.release()
+	p := &part{dir: d, name: partName("f"), as: "f"}
+	made, err := d.create(p.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer made.Close()
+	var patient atomic.Bool
+	other, err := claim(t.Context(), d, "f", &patient)
+	if err != nil || other.name != p.name {
+		t.Fatalf("%+v, %v", other, err)
+	}
+	if err := other.place(&record{mode: 0o644}, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.hold(made); got == taken {
+		t.Error("what has its name is taken for a part")
+	}
+}
+
 // As many files are under way as either side may have open.
 func TestOffersFitWhoTakesThem(t *testing.T) {
 	for files, want := range map[uint64]int{0: 8, 700: 175, 1024: 256, 1 << 20: maxOffers, 1 << 63: maxOffers} {
