@@ -188,12 +188,13 @@ func TestRegressSignalsToTheClient(t *testing.T) {
 	for i, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		marker := fmt.Sprintf("6%d%d", i, os.Getpid())
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		cmd := exec.CommandContext(ctx, u.ssh, "myhost", "exec sleep "+marker)
-		cmd.Env = u.env
+		cmd := exec.CommandContext(ctx, u.ssh, "-v", "myhost", "exec sleep "+marker)
+		said := &syncBuffer{}
+		cmd.Env, cmd.Stderr = u.env, said
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		u.waitFor("the program", func() bool { return sleepers(marker) == 1 })
+		u.waitFor("the program", func() bool { return sleepers(marker) == 1 && strings.Contains(said.String(), "session ") })
 		_ = cmd.Process.Signal(signal)
 		_ = cmd.Wait()
 		cancel()
