@@ -153,12 +153,19 @@ func (f *forwards) freeze() map[string][]string {
 	}
 	f.frozen = all
 	f.mu.Unlock()
+	// At once: helpers that read no answers hold an upgrade up no longer than one.
+	var standing sync.WaitGroup
+	for _, one := range all {
+		standing.Go(func() {
+			// What was read is still to be answered. A closed one stands still.
+			_ = one.channel.SetReadDeadline(time.Unix(1, 0))
+			_ = one.channel.SetWriteDeadline(time.Now().Add(answerLimit))
+			one.turn.Lock()
+		})
+	}
+	standing.Wait()
 	sockets := make(map[string][]string)
 	for _, one := range all {
-		// What was read is still to be answered. A closed one stands still.
-		_ = one.channel.SetReadDeadline(time.Unix(1, 0))
-		_ = one.channel.SetWriteDeadline(time.Now().Add(answerLimit))
-		one.turn.Lock()
 		if s := one.agentSockets(); len(s) > 0 {
 			sockets[one.session.ID()] = s
 		}
