@@ -122,6 +122,7 @@ func (s *callServer) writePrompt(frame []byte) bool {
 	}
 	n, err := c.TryWrite(frame)
 	if n > 0 && n < len(frame) {
+		s.conn.Close() // now: what followed a part would be read as the rest of it
 		s.cancel()
 	}
 	return n > 0 && err == nil
