@@ -148,14 +148,6 @@ func validatePath(p string) error {
 	return nil
 }
 
-// WriteRequest writes a valid request in one write.
-func WriteRequest(w io.Writer, r Request) error {
-	if err := r.Validate(); err != nil {
-		return err
-	}
-	return write(w, r)
-}
-
 // ReadRequest reads a request, and nothing after it. The error is a *[Refusal] when the
 // header was there and says nothing that is understood.
 func ReadRequest(r io.Reader) (Request, error) {
@@ -168,9 +160,6 @@ func ReadRequest(r io.Reader) (Request, error) {
 	}
 	return request, err
 }
-
-// WriteAccepted writes the header in one write.
-func WriteAccepted(w io.Writer, a Accepted) error { return write(w, a) }
 
 // ReadAccepted reads the header, and nothing after it.
 func ReadAccepted(r io.Reader) (Accepted, error) {
@@ -201,6 +190,7 @@ func ReadAnswer(r io.Reader) (Answer, error) {
 	return answer, err
 }
 
+// write writes a header in one write.
 func write(w io.Writer, header any) error {
 	text, err := json.Marshal(header)
 	if err != nil {

@@ -63,7 +63,7 @@ func TestHeadersAreBounded(t *testing.T) {
 	if _, err := ReadRequest(bytes.NewReader(long)); !errors.As(err, &refusal) {
 		t.Errorf("a header that is too long: %v", err)
 	}
-	if err := WriteRequest(io.Discard, Request{Open: Unix, Path: "/" + strings.Repeat("x", MaxHeader)}); err == nil {
+	if err := write(io.Discard, Request{Open: Unix, Path: "/" + strings.Repeat("x", MaxHeader)}); err == nil {
 		t.Error("wrote a header that is too long")
 	}
 	whole := framed(`{"listen":"agent"}`)
@@ -119,7 +119,7 @@ func FuzzHeaders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if r, err := ReadRequest(bytes.NewReader(in)); err == nil {
 			var out bytes.Buffer
-			if err := WriteRequest(&out, r); err != nil {
+			if err := write(&out, r); err != nil {
 				t.Fatalf("%+v: %v", r, err)
 			}
 			if again, err := ReadRequest(&out); err != nil || again != r {
@@ -128,7 +128,7 @@ func FuzzHeaders(f *testing.F) {
 		}
 		if a, err := ReadAccepted(bytes.NewReader(in)); err == nil {
 			var out bytes.Buffer
-			if err := WriteAccepted(&out, a); err != nil {
+			if err := write(&out, a); err != nil {
 				return // what was escaped less than Go does
 			}
 			if again, err := ReadAccepted(&out); err != nil || again != a {
