@@ -49,6 +49,7 @@ func TestRegressClient(t *testing.T) {
 		{"localcommand", "", []string{"-oPermitLocalCommand=yes", "-oLocalCommand=echo local %n", "myhost", "echo there"}, "local myhost\nthere\n", "", 0},
 		{"localcommand, not permitted", "", []string{"-oLocalCommand=echo local", "myhost", "echo there"}, "there\n", "", 0},
 		{"localcommand that fails", "", []string{"-oPermitLocalCommand=yes", "-oLocalCommand=exit 3", "myhost", "exit 4"}, "", "", 4},
+		{"localcommand of -f has nothing to hold", "", []string{"-f", "-oPermitLocalCommand=yes", "-oLocalCommand=test -e /proc/$$/fd/3 && echo held || echo free", "myhost", "true"}, "free\n", "", 0},
 		{"percent", "", []string{"-oRemoteCommand=echo %%/%h/%n/%p/%r", "myhost"}, "%/127.0.0.1/myhost/" + fmt.Sprint(u.port) + "/debug\n", "", 0},
 	} {
 		got := u.call(c.stdin, append([]string{u.ssh}, c.args...)...)

@@ -21,6 +21,10 @@ const (
 // isBackground says whether this is the process that -f leaves in the background.
 func isBackground() bool { return os.Getenv(backgroundVariable) == fmt.Sprint(os.Getppid()) }
 
+// holdBackground keeps to this process what tells that it ended: a signing command
+// or a LocalCommand may leave something behind, which nobody is to wait for.
+func holdBackground() { unix.CloseOnExec(backgroundFD) }
+
 // inBackground runs this command line once more, in a process that may ask the
 // person something until its session is open, and ends when it goes on by itself.
 func inBackground() error {

@@ -4,6 +4,8 @@ import "errors"
 
 func isBackground() bool { return false }
 
+func holdBackground() {}
+
 func inBackground() error {
 	return errors.New("-f: a program cannot go to the background on Windows; start it with start /b")
 }

@@ -53,8 +53,11 @@ func (s *surroundings) sshRun(ctx context.Context, call *sshargs.Command, r *rea
 			return err
 		}
 	}
-	if call.Settings.Yes("forkafterauthentication") && !isBackground() {
-		return inBackground()
+	if call.Settings.Yes("forkafterauthentication") {
+		if !isBackground() {
+			return inBackground()
+		}
+		holdBackground()
 	}
 	forward, err := s.sshForwarding(call)
 	if err != nil {
