@@ -154,15 +154,18 @@ func TestJumpThroughCuts(t *testing.T) {
 	proxy.arm()
 	proxy.cutAll()
 	sent, received := sha256.New(), sha256.New()
+	given := make(chan struct{})
 	go func() {
+		defer close(given)
 		_, _ = io.CopyN(io.MultiWriter(b.stdin, sent), rand.NewChaCha8([32]byte{9}), size)
 		b.stdin.Close()
 	}()
 	n, err := io.Copy(received, b.stdout)
+	b.ended()
+	<-given
 	if err != nil || n != size || !bytes.Equal(sent.Sum(nil), received.Sum(nil)) {
 		t.Errorf("%d bytes came back of %d, %v", n, size, err)
 	}
-	b.ended()
 	if b.state.ExitCode() != 0 || proxy.made.Load() == 0 {
 		t.Errorf("it ends with %v after %d cuts", b.state, proxy.made.Load())
 	}
