@@ -372,12 +372,15 @@ func TestForwardThroughCuts(t *testing.T) {
 	proxy.cutAll()
 	const size = 48 << 20
 	sent, received := sha256.New(), sha256.New()
+	given := make(chan struct{})
 	go func() {
+		defer close(given)
 		random := rand.NewChaCha8([32]byte{7})
 		_, _ = io.CopyN(io.MultiWriter(conn, sent), random, size)
 		_ = conn.(*net.TCPConn).CloseWrite()
 	}()
 	n, err := io.Copy(received, conn)
+	<-given
 	if err != nil || n != size || hex.EncodeToString(sent.Sum(nil)) != hex.EncodeToString(received.Sum(nil)) {
 		t.Errorf("%d bytes came back of %d, %v", n, size, err)
 	}
