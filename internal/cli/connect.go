@@ -62,7 +62,7 @@ func (s *surroundings) addressIn(config *targets.Config, r *reach, name string) 
 	if r.ca != "" {
 		c.target.CAPath = r.ca
 	}
-	if c.way, err = s.wayTo(r, c.target); err != nil {
+	if c.way, err = s.wayTo(r, c.config, c.target); err != nil {
 		return nil, Usage(fmt.Errorf("target %s: jump: %w", c.target.Name, err))
 	}
 	s.ui.debug("target %s is %s", c.target.Name, c.target.BaseURL)

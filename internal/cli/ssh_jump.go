@@ -62,14 +62,33 @@ func (s *surroundings) jumps(hops []sshargs.Destination, r *reach) (last *jump) 
 // maxWay bounds the hosts on a way: in the configuration they can lead in a circle.
 const maxWay = 16
 
+// ends fails when a target's way does not, before anything is dialled on it. Only
+// the first of a target's hosts has a way of its own.
+func ends(config *targets.Config, t targets.Target) error {
+	name := t.Name
+	for range maxWay {
+		if t.Jump == "" {
+			return nil
+		}
+		hops, err := sshargs.ParseJump(t.Jump)
+		if err != nil || len(hops) == 0 {
+			return err
+		}
+		if t, err = config.Target(hops[0].Hostname, hops[0].Port); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s is further than %d hosts away: do they lead in a circle?", name, maxWay)
+}
+
 // wayTo returns what makes connections to a target: as the command line says, else
 // through the hosts that its entry names. Targets with the same hosts share them.
-func (s *surroundings) wayTo(r *reach, t targets.Target) (func(context.Context, string, string) (net.Conn, error), error) {
+func (s *surroundings) wayTo(r *reach, config *targets.Config, t targets.Target) (func(context.Context, string, string) (net.Conn, error), error) {
 	if t.Jump == "" || r.ssh.straight {
 		return r.ssh.dial, nil
 	}
-	if r.ssh.hops >= maxWay {
-		return nil, fmt.Errorf("%s is further than %d hosts away: do they lead in a circle?", t.Name, maxWay)
+	if err := ends(config, t); err != nil {
+		return nil, err
 	}
 	hops, err := sshargs.ParseJump(t.Jump)
 	if err != nil {
