@@ -246,7 +246,7 @@ func TestBrokenProgramsDoNotTakeOver(t *testing.T) {
 		{"knows no upgrades", "unknown command", stand(`[ "$1" = check ] && exit; echo "unknown command" >&2; exit 2`)},
 		{"talks nonsense", "answers with", stand(`echo hello`)},
 		{"is of the far future", "reads the state of versions", stand(`[ "$1" = check ] && exit; echo '{"version":1,"agent":"v99","reads":[98,99]}'`)},
-		{"is of before the audit trail", "reads the state of versions [1 2 3] and not of this one's 4", stand(`[ "$1" = check ] && exit; echo '{"version":1,"agent":"v0.1","reads":[1,2,3]}'`)},
+		{"is of before the audit trail", "reads the state of versions [1 2 3] and not of this one's 5", stand(`[ "$1" = check ] && exit; echo '{"version":1,"agent":"v0.1","reads":[1,2,3]}'`)},
 		{"does not understand the state", "this agent's state", stand(`case "$*" in *--state*) echo "what is this" >&2; exit 1;; esac; exec $real "$@"`)},
 		{"is replaced once more", "was replaced again", stand(`case "$*" in *--state*) touch "$0";; esac; exec $real "$@"`)},
 		{"cannot be executed after all", "permission denied", stand(`case "$*" in *--state*) chmod a-x "$0";; esac; exec $real "$@"`)},
