@@ -22,7 +22,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZTIME ?= 5m
 # Per fuzz target in "make test".
-FUZZTIME_TEST ?= 15s
+FUZZTIME_TEST ?= 8s
 BENCH ?= .
 SOAK ?= 20
 SOAK_MINUTES ?= 120
