@@ -12,7 +12,7 @@ set -euo pipefail
 agent=$(readlink -f "$1") rounds=${2:-7} rows=${3:-.}
 command -v rsync >/dev/null || { echo "rsync is missing" >&2; exit 1; }
 
-dir=$(mktemp -d "${BENCH_DIR:-/dev/shm}/bench-cp.XXXXXX")
+dir=$(mktemp -d -p "${BENCH_DIR:-/dev/shm}")
 pid=
 trap '[ -z "$pid" ] || { kill "$pid" && wait "$pid" || true; }; rm -rf "$dir"' EXIT
 export HOME=$dir/home XDG_CONFIG_HOME=$dir/home/config XDG_STATE_HOME=$dir/home/state
