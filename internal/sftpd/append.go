@@ -3,59 +3,35 @@ package sftpd
 import (
 	"os"
 	"sync"
-	"time"
 )
 
-// appending writes to the end of a file, whatever the offsets. They tell the
-// order all the same, in which writes need not come here: package sftp has
-// several workers. Clients count from the file's size, as OpenSSH's, or from 0.
+// appending writes to the end of a file, in the order of the offsets: each is
+// where the write before it ended, and the first is 0, as the gate numbers them.
+// Package sftp's workers, which take writes in their order, end them in any.
 type appending struct {
 	*os.File
-	size int64 // when it was opened
-	// patience is how long a write waits for what belongs before it.
-	patience time.Duration
 
-	mu    sync.Mutex
-	turn  sync.Cond
-	begun bool
-	next  int64
+	mu   sync.Mutex
+	turn sync.Cond
+	next int64
 }
 
-// outOfTurn is an appending's patience. A client that leaves gaps gets no better
-// order than it asked for.
-const outOfTurn = time.Second
-
-func newAppending(f *os.File) (*appending, error) {
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	a := &appending{File: f, size: info.Size(), patience: outOfTurn}
+func newAppending(f *os.File) *appending {
+	a := &appending{File: f}
 	a.turn.L = &a.mu
-	return a, nil
+	return a
 }
 
-// WriteAt implements [io.WriterAt].
+// WriteAt implements [io.WriterAt]. What belongs after a write that failed is
+// written all the same.
 func (a *appending) WriteAt(p []byte, offset int64) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.isNext(offset) {
-		began := time.Now()
-		defer time.AfterFunc(a.patience, a.turn.Broadcast).Stop()
-		for !a.isNext(offset) && time.Since(began) < a.patience {
-			a.turn.Wait()
-		}
+	for a.next < offset {
+		a.turn.Wait()
 	}
 	n, err := a.Write(p)
-	a.begun, a.next = true, max(a.next, offset+int64(n))
+	a.next = offset + int64(len(p))
 	a.turn.Broadcast()
 	return n, err
-}
-
-func (a *appending) isNext(offset int64) bool {
-	if !a.begun {
-		return offset == 0 || offset == a.size
-	}
-	return offset <= a.next
 }

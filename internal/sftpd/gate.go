@@ -13,6 +13,7 @@ const (
 	typeVersion  = 2
 	typeOpen     = 3
 	typeClose    = 4
+	typeWrite    = 6
 	typeStatus   = 101
 	typeHandle   = 102
 	typeName     = 104
@@ -25,11 +26,16 @@ const (
 	maxPacket = 256 << 10
 	// maxLooked bounds the packets that are looked into: names, not data.
 	maxLooked = 64 << 10
+	// maxHandle bounds a handle (§4).
+	maxHandle = 256
+	// appends is the open flag SSH_FXF_APPEND (§6.3).
+	appends = 4
 )
 
 // gate stands between the client and package sftp, which knows three extensions
 // and none beside: it answers the others itself, adds their names to what the
-// server says of itself, and passes on the rest as it is.
+// server says of itself, and passes on the rest as it is. What is appended to a
+// file gets the offsets of its order here, see [appending].
 //
 // Read and Write are what package sftp calls: each from one goroutine at a time.
 type gate struct {
@@ -45,8 +51,8 @@ type gate struct {
 	rest  int      // of one that is passed on
 	later [][]byte // answers that wait for its end
 	// opening are files that are asked for, by request; files those that are open.
-	opening map[uint32]string
-	files   map[string]string
+	opening map[uint32]*opened
+	files   map[string]*opened
 	// unanswered counts what was passed on and is not answered; over says that
 	// nobody takes answers any more.
 	unanswered int
@@ -54,8 +60,15 @@ type gate struct {
 	changed    sync.Cond // unanswered or over
 }
 
+// opened is a file that is open, or will be.
+type opened struct {
+	name    string
+	appends bool
+	next    uint64 // what came to be appended, in bytes
+}
+
 func newGate(in io.Reader, out io.WriteCloser, answer func(*gate, uint32, string, *fields) []byte) *gate {
-	g := &gate{in: bufio.NewReaderSize(in, maxLooked), out: out, answer: answer, opening: map[uint32]string{}, files: map[string]string{}}
+	g := &gate{in: bufio.NewReaderSize(in, maxLooked), out: out, answer: answer, opening: map[uint32]*opened{}, files: map[string]*opened{}}
 	g.changed.L = &g.mu
 	return g
 }
@@ -120,6 +133,9 @@ func (g *gate) next() error {
 	}
 	g.pending, g.left = head, length-1
 	kind := head[4]
+	if kind == typeWrite {
+		return g.number()
+	}
 	if length > maxLooked || kind != typeOpen && kind != typeClose && kind != typeExtended {
 		return nil
 	}
@@ -129,6 +145,41 @@ func (g *gate) next() error {
 	}
 	g.pending, g.left = packet, 0
 	return g.look(kind, packet[5:])
+}
+
+// number gives a write that appends the offset of its place among those that do:
+// package sftp's workers take them as they like. Clients' own offsets count from
+// the file's size or from 0, and do not say which.
+func (g *gate) number() error {
+	const id, offset, length = 4, 8, 4 // their sizes
+	b, err := g.in.Peek(min(id+4, g.left))
+	if err != nil {
+		return cutShort(1, err)
+	}
+	if len(b) < id+4 {
+		return nil // which package sftp refuses
+	}
+	n := int(min(binary.BigEndian.Uint32(b[id:]), maxHandle+1))
+	whole := id + 4 + n + offset + length
+	if n > maxHandle || g.left < whole {
+		return nil
+	}
+	if b, err = g.in.Peek(whole); err != nil {
+		return cutShort(1, err)
+	}
+	data := binary.BigEndian.Uint32(b[whole-length:])
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := g.files[string(b[id+4:id+4+n])]
+	if f == nil || !f.appends || int64(data) > int64(g.left-whole) {
+		return nil
+	}
+	g.pending = append(g.pending, b...)
+	binary.BigEndian.PutUint64(g.pending[len(g.pending)-offset-length:], f.next)
+	f.next += uint64(data)
+	g.left -= whole
+	_, err = g.in.Discard(whole)
+	return err
 }
 
 // cutShort tells an end within a packet from one between two.
@@ -150,7 +201,7 @@ func (g *gate) look(kind byte, body []byte) error {
 	switch kind {
 	case typeOpen:
 		g.mu.Lock()
-		g.opening[id] = text
+		g.opening[id] = &opened{name: text, appends: f.number()&appends != 0}
 		g.mu.Unlock()
 	case typeClose:
 		g.mu.Lock()
@@ -169,8 +220,10 @@ func (g *gate) look(kind byte, body []byte) error {
 func (g *gate) name(handle string) (string, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	name, ok := g.files[handle]
-	return name, ok
+	if f := g.files[handle]; f != nil {
+		return f.name, true
+	}
+	return "", false
 }
 
 // send writes an answer between two packets of package sftp's.
@@ -251,13 +304,13 @@ func (g *gate) begin() []byte {
 func (g *gate) opened(kind byte, body []byte) {
 	f := &fields{rest: body}
 	id := f.number()
-	name, ok := g.opening[id]
+	file, ok := g.opening[id]
 	if !ok {
 		return
 	}
 	delete(g.opening, id)
 	if handle := f.text(); kind == typeHandle && !f.short {
-		g.files[handle] = name
+		g.files[handle] = file
 	}
 }
 

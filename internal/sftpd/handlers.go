@@ -45,7 +45,7 @@ func (s *server) openToWrite(r *sftp.Request) (sftp.WriterAtReaderAt, error) {
 		return nil, err
 	}
 	if asked.Append {
-		return newAppending(f)
+		return newAppending(f), nil
 	}
 	return f, nil
 }

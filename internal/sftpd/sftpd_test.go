@@ -9,9 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -274,45 +272,6 @@ func TestNothingLeadsOut(t *testing.T) {
 		}
 		if info, err := c.Stat(dir); err != nil || !info.IsDir() {
 			t.Errorf("%s: %+v, %v", dir, info, err)
-		}
-	}
-}
-
-// TestAppendsComeInOrder: workers take writes as they like.
-func TestAppendsComeInOrder(t *testing.T) {
-	for _, from := range []int64{0, 5} { // as a client counts that knows the size, and one that does not
-		name := filepath.Join(t.TempDir(), "f")
-		write(t, name, "begin")
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := newAppending(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.patience = time.Minute // for those that come late to this machine's processors
-		var wg sync.WaitGroup
-		want := "begin"
-		for i := range 8 {
-			want += strconv.Itoa(i)
-			wg.Go(func() {
-				if n, err := a.WriteAt([]byte{byte('0' + i)}, from+int64(i)); n != 1 || err != nil {
-					t.Errorf("%d: %d, %v", i, n, err)
-				}
-			})
-		}
-		wg.Wait()
-		// Nothing belongs before these, and they are written all the same.
-		a.patience = time.Millisecond
-		for _, offset := range []int64{0, 1 << 40} {
-			if _, err := a.WriteAt([]byte("x"), offset); err != nil {
-				t.Error(err)
-			}
-		}
-		a.Close()
-		if got, _ := os.ReadFile(name); string(got) != want+"xx" {
-			t.Errorf("from %d: %q, want %q", from, got, want+"xx")
 		}
 	}
 }
