@@ -80,11 +80,7 @@ func TestSSHJump(t *testing.T) {
 
 // What a target's entry says of the way to it is everybody's.
 func TestJumpOfATarget(t *testing.T) {
-	u := newSSHUser(t, func(h *host, config object) {
-		forwards(nil)(h, config)
-		// A program that ends while it still reaches the host between leaves that to linger.
-		config["sources"].(object)["debug"].(object)["linger"] = "3s"
-	})
+	u := newSSHUser(t, forwards(nil))
 	u.targets = object{"myhost": object{"hostname": "127.0.0.1", "port": u.port, "source": "debug"}}
 	far := u.inner("far", object{"jump": "myhost"})
 	u.inner("farther", object{"jump": "far"})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"shellagent/internal/sshargs"
 	"shellagent/internal/tunnel"
@@ -21,9 +22,17 @@ type jump struct {
 	// user is whom it is asked for, or "".
 	user string
 
-	mu   sync.Mutex // held while it is being reached
+	// gone ends when it is closed: connections are also made ahead of need, and
+	// none is to reach it again.
+	gone context.Context
+	end  context.CancelFunc
+	turn chan struct{} // has one while it is being reached, for who has link
 	link *tunnel.Link
 }
+
+// reachedLate is how long close waits for who still reaches a host and was told
+// not to: a session that was just opened is hung up meanwhile.
+const reachedLate = 2 * time.Second
 
 // sshJump is the last host of ProxyJump, or nil: of it and ProxyCommand the first
 // counts.
@@ -54,7 +63,8 @@ func (s *surroundings) jumps(hops []sshargs.Destination, r *reach) (last *jump) 
 		if last != nil {
 			own.ssh.jump, own.ssh.dial, own.ssh.straight = last, last.dial, true
 		}
-		last = &jump{surroundings: s, reach: own, host: hop.Hostname, user: hop.User}
+		last = &jump{surroundings: s, reach: own, host: hop.Hostname, user: hop.User, turn: make(chan struct{}, 1)}
+		last.gone, last.end = context.WithCancel(context.Background())
 	}
 	return last
 }
@@ -135,8 +145,17 @@ func (j *jump) dial(ctx context.Context, network, address string) (net.Conn, err
 
 // reached returns the link to the host, a new one if there is none, or none any more.
 func (j *jump) reached(ctx context.Context) (*tunnel.Link, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(j.gone, cancel)()
+	select {
+	case j.turn <- struct{}{}:
+		defer func() { <-j.turn }()
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if j.link != nil {
 		select {
 		case <-j.link.Done():
@@ -162,10 +181,16 @@ func (j *jump) reached(ctx context.Context) (*tunnel.Link, error) {
 }
 
 func (j *jump) close() {
-	if j == nil || !j.mu.TryLock() { // who is still being reached is left
+	if j == nil {
 		return
 	}
-	defer j.mu.Unlock()
+	j.end()
+	select {
+	case j.turn <- struct{}{}:
+		defer func() { <-j.turn }()
+	case <-time.After(reachedLate):
+		return
+	}
 	if j.link != nil {
 		_ = j.link.Close()
 		j.link = nil

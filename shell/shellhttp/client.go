@@ -75,6 +75,7 @@ type clientTimes struct {
 	heartbeat time.Duration // the longest that we say nothing
 	post      time.Duration // for one input or control request
 	leave     time.Duration // for the good-bye
+	abandon   time.Duration // for that of a session whose opening was not waited for
 	suspend   time.Duration // for saying that this program stops
 	size      time.Duration // that input waits for a resize before it
 
@@ -91,8 +92,9 @@ var protocolTimes = clientTimes{
 	// connection on which no request came for 10.
 	heartbeat: 8 * time.Second,
 	// The agent answers within 10 s even if the program does not read.
-	post:  20 * time.Second,
-	leave: 2 * time.Second,
+	post:    20 * time.Second,
+	leave:   2 * time.Second,
+	abandon: time.Second,
 	// Whoever stops a program does not wait for its agent.
 	suspend: time.Second,
 	size:    time.Second,

@@ -24,7 +24,8 @@ const openTries = 7
 // told what it started. ctx bounds the opening only.
 //
 // An open whose answer is lost never runs twice: the session is asked for by
-// its id, and opened again only when there is none.
+// its id, and opened again only when there is none. When ctx ends first, what the
+// agent may have started is hung up, which takes another second at most.
 func (c *Client) Open(ctx context.Context, source string, req shell.OpenRequest) (*Session, error) {
 	if err := c.known(); err != nil {
 		return nil, err
@@ -61,13 +62,18 @@ func (c *Client) PrepareInput() {
 }
 
 // openOnce opens, and asks after an open whose answer was lost.
-func (c *Client) openOnce(ctx context.Context, key *sessionKey, source string, body []byte) (*stream, error) {
+func (c *Client) openOnce(ctx context.Context, key *sessionKey, source string, body []byte) (st *stream, err error) {
 	var reached atomic.Bool
 	open := exchange{
 		method: http.MethodPost, target: "/v1/shell/" + source, body: body, mediaType: typeJSON,
 		sign: c.opening(key), reached: &reached,
 	}
-	st, err := c.openStream(ctx, key, open)
+	st, err = c.openStream(ctx, key, open)
+	defer func() {
+		if err != nil && ctx.Err() != nil && reached.Load() {
+			c.abandon(key)
+		}
+	}()
 	for try := 1; lost(err) && (reached.Load() || brokeOff(err)) && try < openTries; try++ {
 		if !pause(ctx, backoff(try)) {
 			return nil, context.Cause(ctx)
@@ -86,6 +92,24 @@ func (c *Client) openOnce(ctx context.Context, key *sessionKey, source string, b
 		return nil, fmt.Errorf("%w: a new session starts at offset %d", ErrStream, st.info.From)
 	}
 	return st, err
+}
+
+// abandon hangs up a session that nobody waits for any more, if there is one: the
+// agent would keep it for its linger. It may start only now.
+func (c *Client) abandon(key *sessionKey) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.times.abandon)
+	defer cancel()
+	body, err := json.Marshal(shell.ControlRequest{Seq: 1, Close: true})
+	if err != nil {
+		return
+	}
+	for try := 1; ; try++ {
+		_, err := c.ask(ctx, c.overStreams, sessionPost(key, "control", body, typeJSON, c.cfg.Timeout))
+		var p *Problem
+		if !errors.As(err, &p) || p.Code != "session_not_found" || !pause(ctx, backoff(try)) {
+			return
+		}
+	}
 }
 
 func streamExchange(key *sessionKey, from uint64) exchange {

@@ -52,9 +52,13 @@ func (s *Session) post(verb string, body []byte, mediaType string, twice bool) (
 
 // exchange is an input or control request.
 func (s *Session) exchange(verb string, body []byte, mediaType string) exchange {
+	return sessionPost(s.key, verb, body, mediaType, s.client.times.post)
+}
+
+func sessionPost(key *sessionKey, verb string, body []byte, mediaType string, timeout time.Duration) exchange {
 	return exchange{
-		method: http.MethodPost, target: "/v1/sessions/" + s.key.session + "/" + verb,
-		body: body, mediaType: mediaType, sign: s.key.sign, retract: s.key.retract, timeout: s.client.times.post,
+		method: http.MethodPost, target: "/v1/sessions/" + key.session + "/" + verb,
+		body: body, mediaType: mediaType, sign: key.sign, retract: key.retract, timeout: timeout,
 	}
 }
 

@@ -51,6 +51,9 @@ type stream struct {
 	left    time.Duration // since start, when the last read returned
 	ahead   *readAhead    // reads in place of read, once its caller is slow
 	closed  bool
+
+	finishing sync.Once
+	free      bool // the connection is, for another request
 }
 
 // newStream reads the frames of an answer in the encoding that it says.
@@ -198,7 +201,7 @@ func (s *stream) stop() {
 const endTime = 250 * time.Millisecond
 
 // finish reads to the answer's end, which follows the exit: then its connection
-// is free for another request. It may be called again.
+// is free for another request. Several goroutines may call it, also again.
 func (s *stream) finish() bool {
 	s.mu.Lock()
 	ahead := s.ahead
@@ -206,11 +209,14 @@ func (s *stream) finish() bool {
 	if ahead != nil {
 		return false
 	}
-	timer := time.AfterFunc(endTime, func() { s.cancel(ErrCut) })
-	defer timer.Stop()
-	var more [1]byte
-	n, err := s.body.Read(more[:])
-	return n == 0 && err == io.EOF
+	s.finishing.Do(func() {
+		timer := time.AfterFunc(endTime, func() { s.cancel(ErrCut) })
+		defer timer.Stop()
+		var more [1]byte
+		n, err := s.body.Read(more[:])
+		s.free = n == 0 && err == io.EOF
+	})
+	return s.free
 }
 
 // close ends the connection; a reader of it gets cause. It returns when nobody

@@ -43,6 +43,57 @@ func TestOpenWhoseAnswerIsLostRunsOnce(t *testing.T) {
 	}
 }
 
+// Who does not wait for the answer leaves nothing behind, whether the program is
+// started before the client goes or after that.
+func TestOpenThatIsNotWaitedForIsHungUp(t *testing.T) {
+	for name, late := range map[string]bool{"started": false, "starts later": true} {
+		t.Run(name, func(t *testing.T) {
+			b := newTestBroker(t, map[string]script{"wait": waitScript})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			asked := make(chan struct{})
+			var once sync.Once
+			hold := func(call *shell.Call) {
+				if strings.HasPrefix(call.Target, "/v1/shell/") {
+					cancel()
+					<-asked
+				}
+			}
+			// The hanging-up has come once, or is there already.
+			b.before = func(call *shell.Call) (*shell.Reply, error) {
+				if strings.HasSuffix(call.Target, "/control") {
+					once.Do(func() { close(asked) })
+				} else if late {
+					hold(call)
+				}
+				return nil, nil
+			}
+			b.after = func(call *shell.Call, reply *shell.Reply) *shell.Reply {
+				if !late {
+					hold(call)
+				}
+				return reply
+			}
+			if _, err := serve(t, b).client(t).Open(ctx, "wait", shell.OpenRequest{}); !errors.Is(err, context.Canceled) {
+				t.Errorf("opened: %v", err)
+			}
+			if !late && b.started.Load() != 1 {
+				t.Error("nothing was started")
+			}
+			eventually(t, "nothing runs", func() bool {
+				for _, s := range b.registry.List(nil) {
+					select {
+					case <-s.Done():
+					default:
+						return false
+					}
+				}
+				return true
+			})
+		})
+	}
+}
+
 func TestOpenThatNeverArrivedIsSentAgain(t *testing.T) {
 	b := newTestBroker(t, map[string]script{"say": sayScript("once\n", "", 0)})
 	s := serve(t, b)

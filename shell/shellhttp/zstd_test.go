@@ -218,6 +218,26 @@ func TestCutsOfACompressedStream(t *testing.T) {
 	}
 }
 
+// The last input and the last control request both look whether the stream's
+// connection is free.
+func TestEndOfACompressedStreamIsReadOnce(t *testing.T) {
+	c := serve(t, newTestBroker(t, map[string]script{"say": sayScript("hello\n", "", 0)})).client(t)
+	c.Compress()
+	s := open(t, c, "say", shell.OpenRequest{})
+	if o := readAll(t, s); string(o.out) != "hello\n" {
+		t.Fatalf("got %q", o.out)
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if !s.current().finish() {
+				t.Error("the connection is not free")
+			}
+		})
+	}
+	all.Wait()
+}
+
 // FuzzInflater: nothing that an agent sends makes the client panic, or its
 // memory grow with what it unfolds to.
 func FuzzInflater(f *testing.F) {
