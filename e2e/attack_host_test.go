@@ -43,7 +43,7 @@ func newImposter(t *testing.T, cert tls.Certificate) *imposter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &imposter{port: l.Addr().(*net.TCPAddr).Port}
+	i := &imposter{port: portOf(l)}
 	server := &http.Server{Handler: i, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}, ErrorLog: log.New(io.Discard, "", 0)}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.ServeTLS(l, "", "") }()

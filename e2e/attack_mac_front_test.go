@@ -49,7 +49,7 @@ func takeOverFront(t *testing.T, h *host) *takenOver {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.ServeTLS(l, "", "") }()
 	t.Cleanup(func() { server.Close(); <-done; transport.CloseIdleConnections() })
-	h.targetPort(l.Addr().(*net.TCPAddr).Port)
+	h.targetPort(portOf(l))
 	return front
 }
 

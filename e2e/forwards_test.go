@@ -91,8 +91,8 @@ func (c *carried) mustAsk(t *testing.T, r forward.Request) (*forward.Stream, for
 	return s, a
 }
 
-func toTCP(port uint16) forward.Request {
-	return forward.Request{Open: forward.TCP, Host: "127.0.0.1", Port: port}
+func toTCP(port int) forward.Request {
+	return forward.Request{Open: forward.TCP, Host: "127.0.0.1", Port: uint16(port)}
 }
 
 func refusedWith(t *testing.T, err error, code forward.Code) {
@@ -103,29 +103,9 @@ func refusedWith(t *testing.T, err error, code forward.Code) {
 	}
 }
 
-// echoing returns the port of a server that sends back what it gets.
-func echoing(t *testing.T) uint16 {
-	t.Helper()
-	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				io.Copy(c, c)
-				c.Close()
-			}()
-		}
-	}()
-	return uint16(l.Addr().(*net.TCPAddr).Port)
-}
-
 func TestForwardsAreDeniedUnlessGranted(t *testing.T) {
 	port := echoing(t)
-	h := startHost(t, forwarding(object{"localForward": []string{"127.0.0.1:" + strconv.Itoa(int(port)), "10.0.0.0/8:*"}, "remoteForward": []string{"127.0.0.1:1024-65535"}}))
+	h := startHost(t, forwarding(object{"localForward": []string{"127.0.0.1:" + strconv.Itoa(port), "10.0.0.0/8:*"}, "remoteForward": []string{"127.0.0.1:1024-65535"}}))
 	if got := h.exec(nil, "--subsystem", "forward", "debug", "myhost"); got.code != 255 || !strings.Contains(got.stderr, "does not allow forward") {
 		t.Errorf("a source that does not name them: code %d, %s", got.code, got.stderr)
 	}
@@ -137,7 +117,7 @@ func TestForwardsAreDeniedUnlessGranted(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	for _, r := range []forward.Request{
-		toTCP(port + 1), {Open: forward.TCP, Host: "::1", Port: port}, {Open: forward.TCP, Host: "169.254.169.254", Port: 80},
+		toTCP(port + 1), {Open: forward.TCP, Host: "::1", Port: uint16(port)}, {Open: forward.TCP, Host: "169.254.169.254", Port: 80},
 		{Open: forward.Unix, Path: "/run/docker.sock"},
 		{Listen: forward.TCP, Host: "*", Port: 8080}, {Listen: forward.TCP, Host: "127.0.0.1", Port: 80}, {Listen: forward.Unix, Path: "/tmp/x.sock"}, {Listen: forward.Agent},
 	} {
@@ -152,7 +132,7 @@ func TestForwardsAreDeniedUnlessGranted(t *testing.T) {
 		t.Errorf("sessions: %s%s", got.stdout, got.stderr)
 	}
 	c.end()
-	dest := "127.0.0.1:" + strconv.Itoa(int(port))
+	dest := "127.0.0.1:" + strconv.Itoa(port)
 	h.told("forward.opened", map[string]any{"forward": "open", "destination": dest, "source": "tunnel"})
 	ended := h.told("forward.ended", map[string]any{"forward": "open", "destination": dest})
 	if ended["inputBytes"] != 4.0 || ended["outputBytes"] != 4.0 || ended["remote"] == nil {
@@ -236,7 +216,7 @@ func TestAKilledClientFreesItsListeners(t *testing.T) {
 // Less of what a session may forward ends it; more holds at once.
 func TestReloadNarrowsForwards(t *testing.T) {
 	port, other := echoing(t), echoing(t)
-	rule := func(p uint16) string { return "127.0.0.1:" + strconv.Itoa(int(p)) }
+	rule := func(p int) string { return "127.0.0.1:" + strconv.Itoa(p) }
 	h := startHost(t, forwarding(object{"localForward": []string{rule(port)}}))
 	allow := func(rules ...string) { h.allow("tunnel", object{"localForward": rules}) }
 	c := h.carry("tunnel")
@@ -383,7 +363,7 @@ func TestAThousandForwards(t *testing.T) {
 	c := h.carry("tunnel")
 	lazy := must(net.Listen("tcp", "127.0.0.1:0"))(t) // whose backlog takes it, and nobody reads
 	defer lazy.Close()
-	slow, _ := c.mustAsk(t, toTCP(uint16(lazy.Addr().(*net.TCPAddr).Port)))
+	slow, _ := c.mustAsk(t, toTCP(portOf(lazy)))
 	slow.SetWriteDeadline(time.Now().Add(2 * time.Second))
 	stuck, err := slow.Write(make([]byte, 64<<20))
 	if err == nil || stuck > 24<<20 {

@@ -83,26 +83,13 @@ func (p *proxied) logged(line string) {
 // relayFrom passes connections on from an address of its own, and returns its port.
 func relayFrom(t *testing.T, address string, to int) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			up, err := dialer.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", to))
-			if err != nil {
-				c.Close()
-				continue
-			}
-			go func() { defer up.Close(); _, _ = io.Copy(up, c) }()
-			go func() { defer c.Close(); _, _ = io.Copy(c, up) }()
+	return accepting(t, func(c net.Conn) {
+		up, err := dialer.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", to))
+		if err != nil {
+			return
 		}
-	}()
-	return l.Addr().(*net.TCPAddr).Port
+		go func() { defer up.Close(); _, _ = io.Copy(up, c) }()
+		_, _ = io.Copy(c, up)
+	})
 }

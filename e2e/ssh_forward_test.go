@@ -80,8 +80,6 @@ func website(t *testing.T, network, address string) net.Listener {
 	return l
 }
 
-func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
-
 // background is a program that goes on while the test does.
 type background struct {
 	t      *testing.T
@@ -287,27 +285,6 @@ func TestForwardRefusals(t *testing.T) {
 	}
 }
 
-// echoServer sends back what it gets, on a port of this machine.
-func echoServer(t *testing.T) (port int) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() { defer conn.Close(); _, _ = io.Copy(conn, conn) })
-		}
-	})
-	t.Cleanup(func() { l.Close(); running.Wait() })
-	return portOf(l)
-}
-
 // forwarded starts a -L to a port of this machine and returns where it listens.
 func (u *sshUser) forwarded(to int, more ...string) (address string, b *background) {
 	u.t.Helper()
@@ -318,7 +295,7 @@ func (u *sshUser) forwarded(to int, more ...string) (address string, b *backgrou
 func TestForwardThousandAtOnce(t *testing.T) {
 	const many = 1000
 	u := newSSHUser(t, forwards(nil))
-	address, b := u.forwarded(echoServer(t))
+	address, b := u.forwarded(echoing(t))
 	go func() { _, _ = io.Copy(io.Discard, b.stdout) }()
 	conns := make([]net.Conn, many)
 	for i := range conns {
@@ -359,7 +336,7 @@ func TestForwardThousandAtOnce(t *testing.T) {
 func TestForwardThroughCuts(t *testing.T) {
 	u := newSSHUser(t, forwards(nil))
 	proxy := newCutting(t, u.port, faults{cuts: 12})
-	to := fmt.Sprintf("%d", echoServer(t))
+	to := fmt.Sprintf("%d", echoing(t))
 	b := u.start(agentBin, "forward", "--json", "--accept-new", fmt.Sprintf("debug@127.0.0.1:%d", proxy.port()), "-L", "127.0.0.1:0:127.0.0.1:"+to)
 	address := b.events("ready")[0].At
 	conn, err := net.Dial("tcp", address)
@@ -394,7 +371,7 @@ func TestForwardThroughCuts(t *testing.T) {
 func TestForwardOutlivesTheProgram(t *testing.T) {
 	u := newSSHUser(t, forwards(nil))
 	port := freePort(t)
-	b := u.start(u.ssh, "-L", fmt.Sprintf("%d:127.0.0.1:%d", port, echoServer(t)), "myhost", "echo begun; read line; echo over; exit 3")
+	b := u.start(u.ssh, "-L", fmt.Sprintf("%d:127.0.0.1:%d", port, echoing(t)), "myhost", "echo begun; read line; echo over; exit 3")
 	if line, err := b.stdout.ReadString('\n'); err != nil || line != "begun\n" {
 		t.Fatalf("%q, %v", line, err)
 	}
@@ -511,35 +488,21 @@ func TestSSHForwardOfVSCode(t *testing.T) {
 // Half a connection goes on after the other half has ended, over -W as over -L.
 func TestForwardHalfClose(t *testing.T) {
 	u := newSSHUser(t, forwards(nil))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	sums := make(chan string, 2)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				sum := sha256.New()
-				_, _ = io.Copy(sum, conn) // until the other side has said all
-				text := hex.EncodeToString(sum.Sum(nil))
-				sums <- text
-				_, _ = io.WriteString(conn, text+"\n")
-			}()
-		}
-	}()
+	port := accepting(t, func(conn net.Conn) {
+		sum := sha256.New()
+		_, _ = io.Copy(sum, conn) // until the other side has said all
+		text := hex.EncodeToString(sum.Sum(nil))
+		sums <- text
+		_, _ = io.WriteString(conn, text+"\n")
+	})
 	text := strings.Repeat("0123456789abcdef", 1<<17)
 	sum := sha256.Sum256([]byte(text))
 	want := hex.EncodeToString(sum[:])
-	if got := u.call(text, u.ssh, "-W", fmt.Sprintf("127.0.0.1:%d", portOf(l)), "myhost"); got.code != 0 || got.stdout != want+"\n" || <-sums != want {
+	if got := u.call(text, u.ssh, "-W", fmt.Sprintf("127.0.0.1:%d", port), "myhost"); got.code != 0 || got.stdout != want+"\n" || <-sums != want {
 		t.Errorf("-W: %+v", got)
 	}
-	address, _ := u.forwarded(portOf(l))
+	address, _ := u.forwarded(port)
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
@@ -578,7 +541,7 @@ func TestForwardShared(t *testing.T) {
 func TestForwardTakenAway(t *testing.T) {
 	u := newSSHUser(t, forwards(nil))
 	port := freePort(t)
-	b := u.start(u.ssh, "-L", fmt.Sprintf("%d:127.0.0.1:%d", port, echoServer(t)), "myhost", "echo begun; cat; exit 6")
+	b := u.start(u.ssh, "-L", fmt.Sprintf("%d:127.0.0.1:%d", port, echoing(t)), "myhost", "echo begun; cat; exit 6")
 	if line, err := b.stdout.ReadString('\n'); err != nil || line != "begun\n" {
 		t.Fatalf("%q, %v", line, err)
 	}

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -143,22 +142,7 @@ func sshServer(t *testing.T, publicKey string) (port int, hostKey string) {
 		return nil, nil
 	}}
 	config.AddHostKey(signer)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() { defer conn.Close(); answerSSH(conn, config) })
-		}
-	})
-	t.Cleanup(func() { l.Close(); running.Wait() })
-	return portOf(l), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
+	return accepting(t, func(conn net.Conn) { answerSSH(conn, config) }), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 }
 
 func answerSSH(conn net.Conn, config *ssh.ServerConfig) {

@@ -40,12 +40,9 @@ refused, because your key does not open the source or nothing is on trial.`,
 }
 
 func (s *surroundings) confirm(ctx context.Context, r *reach, source, target string) error {
-	c, err := s.address(r, target)
+	c, source, err := s.addressOf(r, target, source)
 	if err != nil {
 		return err
-	}
-	if source, err = c.target.PickSource(source); err != nil {
-		return Usage(err)
 	}
 	if err := c.settle(ctx); err != nil {
 		return err

@@ -106,12 +106,9 @@ func (s *surroundings) forward(ctx context.Context, r *reach, flags *forwardFlag
 	if err != nil {
 		return err
 	}
-	c, err := s.address(r, target)
+	c, source, err := s.addressOf(r, target, source)
 	if err != nil {
 		return err
-	}
-	if source, err = c.target.PickSource(source); err != nil {
-		return Usage(err)
 	}
 	defer catchBrokenPipe()()
 	ctx, stop := untilSignal(ctx)

@@ -61,12 +61,9 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	if request.Env, err = p.offered(s.getenv); err != nil {
 		return err
 	}
-	c, err := s.address(r, target)
+	c, source, err := s.addressOf(r, target, source)
 	if err != nil {
 		return err
-	}
-	if source, err = c.target.PickSource(source); err != nil {
-		return Usage(err)
 	}
 	defer catchBrokenPipe()()
 	ctx, stop := untilSignal(ctx)

@@ -46,6 +46,19 @@ func (s *surroundings) address(r *reach, name string) (*contact, error) {
 	return s.addressIn(config, r, name)
 }
 
+// addressOf is address with the source there: the one that is named, else the
+// target's.
+func (s *surroundings) addressOf(r *reach, target, source string) (*contact, string, error) {
+	c, err := s.address(r, target)
+	if err != nil {
+		return nil, "", err
+	}
+	if source, err = c.target.PickSource(source); err != nil {
+		return nil, "", Usage(err)
+	}
+	return c, source, nil
+}
+
 // addressIn is address with a configuration that was read.
 func (s *surroundings) addressIn(config *targets.Config, r *reach, name string) (*contact, error) {
 	c := &contact{surroundings: s, reach: r, config: config}

@@ -77,13 +77,9 @@ type link struct {
 
 // dial opens the session of a target.
 func (c *copier) dial(ctx context.Context, p place) (*link, error) {
-	contact, err := c.address(c.reach, p.target)
+	contact, source, err := c.addressOf(c.reach, p.target, p.source)
 	if err != nil {
 		return nil, err
-	}
-	source, err := contact.target.PickSource(p.source)
-	if err != nil {
-		return nil, Usage(err)
 	}
 	request := shell.OpenRequest{Subsystem: shell.SubsystemCopy}
 	session, done, err := contact.begin(ctx, c.flags.program.share, opening{source, request, inputReady, nil})
