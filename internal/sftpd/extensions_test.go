@@ -25,19 +25,7 @@ type wire struct {
 
 func newWire(t *testing.T, rights shell.Files, start string) (w *wire, version *fields) {
 	t.Helper()
-	in, toServer := io.Pipe()
-	fromServer, out := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		err := Serve(in, out, rights, start)
-		out.Close()
-		ended <- err
-	}()
-	t.Cleanup(func() {
-		toServer.Close()
-		_, _ = io.Copy(io.Discard, fromServer)
-		<-ended
-	})
+	fromServer, toServer, _ := served(t, rights, start)
 	w = &wire{t: t, in: toServer, out: fromServer}
 	w.send(packet{0, 0, 0, 0, 1}.number(3))
 	kind, f := w.receive()

@@ -26,10 +26,6 @@ const (
 	maxPacket = 256 << 10
 	// maxLooked bounds the packets that are looked into: names, not data.
 	maxLooked = 64 << 10
-	// maxHandle bounds a handle (§4).
-	maxHandle = 256
-	// appends is the open flag SSH_FXF_APPEND (§6.3).
-	appends = 4
 )
 
 // gate stands between the client and package sftp, which knows three extensions
@@ -145,41 +141,6 @@ func (g *gate) next() error {
 	}
 	g.pending, g.left = packet, 0
 	return g.look(kind, packet[5:])
-}
-
-// number gives a write that appends the offset of its place among those that do:
-// package sftp's workers take them as they like. Clients' own offsets count from
-// the file's size or from 0, and do not say which.
-func (g *gate) number() error {
-	const id, offset, length = 4, 8, 4 // their sizes
-	b, err := g.in.Peek(min(id+4, g.left))
-	if err != nil {
-		return cutShort(1, err)
-	}
-	if len(b) < id+4 {
-		return nil // which package sftp refuses
-	}
-	n := int(min(binary.BigEndian.Uint32(b[id:]), maxHandle+1))
-	whole := id + 4 + n + offset + length
-	if n > maxHandle || g.left < whole {
-		return nil
-	}
-	if b, err = g.in.Peek(whole); err != nil {
-		return cutShort(1, err)
-	}
-	data := binary.BigEndian.Uint32(b[whole-length:])
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	f := g.files[string(b[id+4:id+4+n])]
-	if f == nil || !f.appends || int64(data) > int64(g.left-whole) {
-		return nil
-	}
-	g.pending = append(g.pending, b...)
-	binary.BigEndian.PutUint64(g.pending[len(g.pending)-offset-length:], f.next)
-	f.next += uint64(data)
-	g.left -= whole
-	_, err = g.in.Discard(whole)
-	return err
 }
 
 // cutShort tells an end within a packet from one between two.

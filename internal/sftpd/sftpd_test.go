@@ -25,26 +25,40 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // serve has a client talk to a server with the given rights.
 func serve(t *testing.T, rights shell.Files, start string) *sftp.Client {
 	t.Helper()
-	in, toServer := io.Pipe()
-	fromServer, out := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		err := Serve(in, out, rights, start)
-		out.Close()
-		ended <- err
-	}()
+	fromServer, toServer, ended := served(t, rights, start)
 	c, err := sftp.NewClientPipe(fromServer, toServer)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		c.Close()
-		toServer.Close()
-		if err := <-ended; err != nil {
+		if err := ended(); err != nil {
 			t.Errorf("the server ended with %v", err)
 		}
 	})
 	return c
+}
+
+// served is a server that ends with what is sent to it, and then says why.
+func served(t *testing.T, rights shell.Files, start string) (fromServer io.Reader, toServer io.WriteCloser, ended func() error) {
+	t.Helper()
+	in, to := io.Pipe()
+	from, out := io.Pipe()
+	over := make(chan struct{})
+	var err error
+	go func() {
+		defer close(over)
+		err = Serve(in, out, rights, start)
+		out.Close()
+	}()
+	ended = func() error {
+		to.Close()
+		_, _ = io.Copy(io.Discard, from)
+		<-over
+		return err
+	}
+	t.Cleanup(func() { _ = ended() })
+	return from, to, ended
 }
 
 func write(t *testing.T, name, text string) {

@@ -45,24 +45,15 @@ const forwardTime = 2 * time.Minute
 // Forward has the holder forward something, or end that, and returns what it does then.
 func (c *Conn) Forward(a Ask) (Status, error) {
 	defer c.Close()
-	var s Status
 	if err := c.ask(a); err != nil {
-		return s, err
+		return Status{}, err
 	}
 	k, data, err := receive(c.in, nil)
 	if err == nil && k == kindBegun {
 		_ = c.unix.SetDeadline(time.Now().Add(forwardTime))
 		k, data, err = receive(c.in, nil)
 	}
-	switch {
-	case err != nil:
-		return s, untouched(err)
-	case k == kindFailed:
-		return s, failureOf(data)
-	case k != kindStatus:
-		return s, errMessage
-	}
-	return s, parseJSON(data, &s)
+	return statusOf(k, data, err)
 }
 
 // Stay keeps the holder until ctx ends, with its error, or the holder does.

@@ -124,11 +124,14 @@ func untouched(err error) error {
 // Status asks what the holder does, or has it stop; see [Do].
 func (c *Conn) Status(do Do) (Status, error) {
 	defer c.Close()
-	var s Status
 	if err := c.ask(Ask{Do: do}); err != nil {
-		return s, err
+		return Status{}, err
 	}
-	k, data, err := receive(c.in, nil)
+	return statusOf(receive(c.in, nil))
+}
+
+// statusOf reads what was received as the status that was asked for.
+func statusOf(k kind, data []byte, err error) (s Status, _ error) {
 	switch {
 	case err != nil:
 		return s, untouched(err)

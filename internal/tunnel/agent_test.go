@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"net"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"golang.org/x/crypto/ssh/agent"
@@ -28,21 +27,7 @@ func keeper(t *testing.T) (socket string) {
 		t.Fatal(err)
 	}
 	socket = filepath.Join(t.TempDir(), "agent")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() { defer conn.Close(); _ = agent.ServeAgent(keys, conn) })
-		}
-	})
-	t.Cleanup(func() { l.Close(); running.Wait() })
+	answering(t, "unix", socket, func(conn net.Conn) { _ = agent.ServeAgent(keys, conn) })
 	return socket
 }
 

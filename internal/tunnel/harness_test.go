@@ -163,6 +163,15 @@ func newSet(t *testing.T, cfg Config) (*Set, *events) {
 // echoes listens and sends back what it gets, with a word before it.
 func echoes(t *testing.T, network, address string) net.Listener {
 	t.Helper()
+	return answering(t, network, address, func(conn net.Conn) {
+		_, _ = io.WriteString(conn, "echo:")
+		_, _ = io.Copy(conn, conn)
+	})
+}
+
+// answering has each connection answered in a goroutine of its own.
+func answering(t *testing.T, network, address string, answer func(net.Conn)) net.Listener {
+	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
@@ -174,11 +183,7 @@ func echoes(t *testing.T, network, address string) net.Listener {
 			if err != nil {
 				return
 			}
-			running.Go(func() {
-				defer conn.Close()
-				_, _ = io.WriteString(conn, "echo:")
-				_, _ = io.Copy(conn, conn)
-			})
+			running.Go(func() { defer conn.Close(); answer(conn) })
 		}
 	})
 	t.Cleanup(func() { l.Close(); running.Wait() })
