@@ -103,6 +103,7 @@ func sum(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(tex
 
 // Several agents, each with its own way to fail, and one that does not.
 func TestFanOutToAgentsThatFail(t *testing.T) {
+	t.Parallel() // it mostly waits
 	well := startHost(t, nil)
 	third := startFor(t, well, func(source object) { withEnv(source, "LANG", "three") })
 	slow := startFor(t, well, func(source object) { withEnv(source, "LANG", "slow") })

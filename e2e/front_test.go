@@ -84,6 +84,7 @@ func TestFrontIsRestarted(t *testing.T) {
 }
 
 func TestCutConnectionIsAClearError(t *testing.T) {
+	t.Parallel() // it mostly waits
 	h := startHost(t, nil)
 	proxy := newProxy(t, h.port)
 	h.targetPort(proxy.port())

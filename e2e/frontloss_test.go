@@ -16,6 +16,7 @@ func withoutLinger(h *host, c object) {
 // A front that dies is not the client's good-bye: a session without linger waits
 // for its client, which has to come back. A client that is killed ends it.
 func TestFrontDiesWithoutLinger(t *testing.T) {
+	t.Parallel() // it mostly waits
 	need(t, "pgrep", "tmux")
 	h := startHost(t, withoutLinger)
 	s := shellScreen(t, h)

@@ -56,6 +56,7 @@ func (s *held) end() {
 // Connections that say nothing keep nobody out, however many they are, and are
 // closed after a while.
 func TestRegressLoginTimeout(t *testing.T) {
+	t.Parallel() // it mostly waits
 	u := newSSHUser(t, nil)
 	var silent []net.Conn
 	for range 300 {

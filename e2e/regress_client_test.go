@@ -82,6 +82,7 @@ func TestRegressLongCommand(t *testing.T) {
 
 // ConnectTimeout ends what does not answer, at each step.
 func TestRegressConnectTimeout(t *testing.T) {
+	t.Parallel() // it mostly waits
 	u := newSSHUser(t, nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0") // whose connections nobody takes
 	if err != nil {

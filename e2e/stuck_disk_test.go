@@ -117,6 +117,7 @@ func (f *flooding) stalled(h *host) {
 // waits, and goes on where it was; what need not be has a gap in its recording;
 // nobody else notices.
 func TestStuckDisk(t *testing.T) {
+	t.Parallel() // it mostly waits
 	dir := ""
 	h := newHost(t, func(h *host, c object) {
 		if dir = ownDisk(t, h); dir == "" {

@@ -179,6 +179,7 @@ func TestPasteOfAMegabyte(t *testing.T) {
 }
 
 func TestEscapesAndLostAgent(t *testing.T) {
+	t.Parallel() // it mostly waits
 	h := startHost(t, nil)
 	t.Run("~? and ~. leave", func(t *testing.T) {
 		s := shellScreen(t, h)

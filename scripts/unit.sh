@@ -21,7 +21,8 @@ units=$(grep -v '/e2e$\|/e2e/' <<<"$packages")
 	go test -json -race -count=1 -timeout 20m $units || status=1
 	# Too many cases for the race detector, which has seen a tenth of them.
 	go test -json -count=1 -timeout 5m -run '^TestEveryCut$' ./shell/shellhttp || status=1
+	# Those that run beside each other mostly wait.
 	# shellcheck disable=SC2086
-	[ -z "$e2e" ] || go test -json -race -count=1 -timeout 40m $e2e || status=1
+	[ -z "$e2e" ] || go test -json -race -count=1 -parallel 4 -timeout 40m $e2e || status=1
 	exit "$status"
 } | "$bin/testreport" "${flags[@]}"

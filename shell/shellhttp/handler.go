@@ -124,8 +124,15 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, target string, re
 		total: h.bodyTime, step: h.bodyProgress,
 	}
 	call.Body = b
+	ctx, forget := r.Context(), func() bool { return false }
+	var stream *promptConn // for it, which outlives the request in net/http's eyes
+	if h.isStream(r, remote) {
+		stream = newPromptConn(h.server, remote)
+		forget = context.AfterFunc(ctx, stream.cancel)
+		ctx = stream.ctx
+	}
 	failpoint.Hit(failpoint.RequestReceived, target)
-	reply, err := h.cfg.Caller.Call(r.Context(), call)
+	reply, err := h.cfg.Caller.Call(ctx, call)
 	failpoint.Hit(failpoint.ReplyReceived, target)
 	unread := b.finish()
 	switch {
@@ -145,10 +152,12 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, target string, re
 			proven(r.Context())
 		}
 		h.hold(r.Context(), reply.Wait)
-		if !unread && isPrompt(r, target) && h.takeOver(w, remote, reply) {
-			return
+		switch {
+		case !unread && isPrompt(r, target) && h.takeOver(w, remote, reply):
+		case stream != nil && reply.Stream != nil && h.takeStream(w, stream, reply.Stream, forget):
+		default:
+			h.answer(w, r, reply)
 		}
-		h.answer(w, r, reply)
 	}
 }
 

@@ -34,7 +34,7 @@ type promptConn struct {
 	ctx    context.Context // ends when the connection does, or is told to
 	cancel context.CancelFunc
 
-	buf    [promptBuffer]byte
+	buf    []byte      // of promptBuffer; nil before something is read
 	lo, hi int         // what is read and not used yet
 	idle   atomic.Bool // no request has begun
 	begun  bool        // one has, and has the time that it may take
@@ -52,25 +52,61 @@ func (h *Handler) takeOver(w http.ResponseWriter, remote netip.AddrPort, reply *
 	if h.server == nil || reply.Code != "" || reply.Status != http.StatusOK || reply.Stream != nil {
 		return false
 	}
+	p := newPromptConn(h.server, remote)
+	if !p.hijack(w) {
+		p.cancel()
+		return false
+	}
+	if p.conn == nil || !h.server.prompt.enter(p) {
+		p.cancel()
+		p.close()
+		return true
+	}
+	go p.run(func() bool { return p.answer(reply) == nil })
+	return true
+}
+
+func newPromptConn(s *Server, remote netip.AddrPort) *promptConn {
+	p := &promptConn{server: s, remote: remote}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// hijack takes the connection from net/http; false means that it cannot. There is
+// none if its client has sent more than one of ours would, before it is answered.
+func (p *promptConn) hijack(w http.ResponseWriter) bool {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return false
 	}
-	p := &promptConn{server: h.server, conn: unwrapped(conn), remote: remote}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
 	rest, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
-	// A client of ours sends nothing before it is answered, let alone so much.
-	if p.hi = copy(p.buf[:], rest); p.hi < len(rest) || !h.server.prompt.enter(p) {
-		p.cancel()
+	if len(rest) > promptBuffer {
 		conn.Close()
 		return true
 	}
-	go p.run(reply)
+	if p.conn = unwrapped(conn); len(rest) > 0 {
+		p.hi = copy(p.room(), rest)
+	}
 	return true
 }
 
-// run answers the request that was read by net/http, and those that follow.
-func (p *promptConn) run(first *shell.Reply) {
+// room is where more is read to.
+func (p *promptConn) room() []byte {
+	if p.buf == nil {
+		p.buf = make([]byte, promptBuffer)
+	}
+	return p.buf[p.hi:]
+}
+
+func (p *promptConn) close() {
+	if p.conn != nil {
+		p.conn.Close()
+	}
+}
+
+// run answers the request that was read by net/http, and those that follow if
+// first says so.
+func (p *promptConn) run(first func() bool) {
 	back := false
 	defer func() {
 		if why := recover(); why != nil {
@@ -83,7 +119,7 @@ func (p *promptConn) run(first *shell.Reply) {
 		}
 		p.server.prompt.leave(p)
 	}()
-	if p.answer(first) != nil {
+	if !first() {
 		return
 	}
 	for {
@@ -120,7 +156,7 @@ func (p *promptConn) head() ([]byte, error) {
 	if p.lo == p.hi {
 		p.lo, p.hi = 0, 0
 	} else if p.lo > 0 {
-		p.hi = copy(p.buf[:], p.buf[p.lo:p.hi])
+		p.hi = copy(p.buf, p.buf[p.lo:p.hi])
 		p.lo = 0
 	}
 	for {
@@ -128,13 +164,13 @@ func (p *promptConn) head() ([]byte, error) {
 		if i := bytes.Index(b, headEnd); i >= 0 {
 			return b[:i+len(headEnd)], nil
 		}
-		if p.hi == len(p.buf) || !bytes.HasPrefix(promptPost, b[:min(len(b), len(promptPost))]) {
+		if p.hi == promptBuffer || !bytes.HasPrefix(promptPost, b[:min(len(b), len(promptPost))]) {
 			return b, nil
 		}
 		if err := p.wait(); err != nil {
 			return nil, err
 		}
-		n, err := p.conn.Read(p.buf[p.hi:])
+		n, err := p.conn.Read(p.room())
 		p.idle.Store(false)
 		if p.hi += n; err != nil && n == 0 {
 			return nil, err
@@ -240,8 +276,9 @@ func (p *promptConn) answer(reply *shell.Reply) error {
 }
 
 func (p *promptConn) write(b []byte) error {
-	if now := time.Now(); p.writeUntil.Sub(now) < writeTime*4/5 {
-		p.writeUntil = now.Add(writeTime)
+	limit := p.server.handler.writeTime
+	if now := time.Now(); p.writeUntil.Sub(now) < limit*4/5 {
+		p.writeUntil = now.Add(limit)
 		p.conn.SetWriteDeadline(p.writeUntil)
 	}
 	_, err := p.conn.Write(b)

@@ -103,10 +103,10 @@ func served(ctx context.Context) {
 	}
 }
 
-// connHolder is the connection of a request, or nil; see [holder].
-func connHolder(ctx context.Context) holder {
+// connOf is the connection of a request, or nil where that is not known.
+func connOf(ctx context.Context) net.Conn {
 	if n, ok := ctx.Value(connNoteKey{}).(*connNote); ok {
-		return holderOf(n.conn)
+		return n.conn
 	}
 	return nil
 }
@@ -180,15 +180,10 @@ const (
 	muchSent = 1 << 20
 )
 
-// widen gives the connection of a request n bytes of send buffer if its way is
-// long. The kernel no longer sizes it then, and takes no less memory for it than
-// is on its way.
-func widen(ctx context.Context, n int) {
-	note, ok := ctx.Value(connNoteKey{}).(*connNote)
-	if !ok || n <= 0 {
-		return
-	}
-	if t, ok := tcpOf(note.conn); ok && roundTripOf(t) >= farAway {
+// widen gives a connection n bytes of send buffer if its way is long. The kernel
+// no longer sizes it then, and takes no less memory for it than is on its way.
+func widen(c net.Conn, n int) {
+	if t, ok := tcpOf(c); ok && roundTripOf(t) >= farAway {
 		setSendBuffer(t, n)
 	}
 }

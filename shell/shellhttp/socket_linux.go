@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"shellagent/internal/rawio"
 )
 
 // tcpNotSentLowat is TCP_NOTSENT_LOWAT of linux/tcp.h; see tcp(7).
@@ -47,4 +49,14 @@ func setSendBuffer(c syscall.Conn, n int) {
 	raw.Control(func(fd uintptr) {
 		syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, n)
 	})
+}
+
+// awaitReadable returns when a read of a connection would not block. Nothing else
+// may read from it meanwhile.
+func awaitReadable(c syscall.Conn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Read(rawio.Readable)
 }

@@ -52,25 +52,29 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, frames io.
 	if wantsFrames(r.Header) {
 		encoding = Frames
 	}
-	plainHeaders(w.Header(), encoding.mediaType())
+	streamHeaders(w.Header(), encoding.mediaType())
 	compressed := wantsZstd(r.Header) && h.compressing.take()
 	if compressed {
 		defer h.compressing.give()
 		w.Header().Set("Content-Encoding", codingZstd)
 	}
-	w.Header().Set("X-Accel-Buffering", "no") // nginx
 	out := &clientWriter{w: w, rc: http.NewResponseController(w), time: h.writeTime, disarm: r.ProtoMajor == 2}
 	if r.ProtoMajor == 1 {
-		out.conn = connHolder(r.Context())
+		out.conn = holderOf(connOf(r.Context()))
 	}
 	if h.cfg.SendBuffer > 0 && r.ProtoMajor == 1 {
-		out.much = func() { widen(r.Context(), h.cfg.SendBuffer) }
+		out.much = func() { widen(connOf(r.Context()), h.cfg.SendBuffer) }
 	}
 	err := send(out, frames, encoding, compressed)
 	if r.Context().Err() != nil {
 		return nil
 	}
 	return err
+}
+
+func streamHeaders(h http.Header, mediaType string) {
+	plainHeaders(h, mediaType)
+	h.Set("X-Accel-Buffering", "no") // nginx
 }
 
 // send writes frames in an encoding until they end.

@@ -150,10 +150,13 @@ func serveScripted(t *testing.T, change ...func(*HandlerConfig, *Handler)) (*tes
 	return serve(t, b, change...), w, frames
 }
 
+// ways are how a stream can be asked for: ours is as our client does.
+var ways = []string{"http/1.1", "h2", "ours"}
+
 func getStream(t *testing.T, s *testServer, protocol string, accept string) (*http.Response, context.CancelFunc) {
 	t.Helper()
 	var protocols http.Protocols
-	protocols.SetHTTP1(protocol == "http/1.1")
+	protocols.SetHTTP1(protocol != "h2")
 	protocols.SetHTTP2(protocol == "h2")
 	transport := &http.Transport{TLSClientConfig: s.tls, Protocols: &protocols}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -165,6 +168,9 @@ func getStream(t *testing.T, s *testServer, protocol string, accept string) (*ht
 	}
 	r.Header.Set("Authorization", "Bearer abc")
 	r.Header.Set("Accept", accept)
+	if protocol == "ours" {
+		r.Header.Set("User-Agent", "shellagent")
+	}
 	resp, err := transport.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +180,7 @@ func getStream(t *testing.T, s *testServer, protocol string, accept string) (*ht
 }
 
 func TestStreamsArriveAtOnceAndEndWithTheirClient(t *testing.T) {
-	for _, protocol := range []string{"http/1.1", "h2"} {
+	for _, protocol := range ways {
 		for _, accept := range []string{"text/event-stream", "text/html, " + typeFrames + ";q=1"} {
 			t.Run(protocol+" "+accept, func(t *testing.T) {
 				s, w, frames := serveScripted(t)
@@ -207,15 +213,15 @@ func TestStreamsArriveAtOnceAndEndWithTheirClient(t *testing.T) {
 }
 
 func TestCutStreamLooksCut(t *testing.T) {
-	for _, protocol := range []string{"http/1.1", "h2"} {
+	for _, protocol := range ways {
 		t.Run(protocol, func(t *testing.T) {
 			s, w, frames := serveScripted(t)
 			go func() {
 				w.Write(shell.AppendFrame(nil, shell.Frame{Type: shell.FrameStdout, End: 1, Data: []byte("a")}))
 				w.CloseWithError(errors.New("broker died"))
 			}()
-			resp, _ := getStream(t, s, protocol, typeEvents)
-			r := newEventReader(resp.Body)
+			resp, _ := getStream(t, s, protocol, typeFrames)
+			r := newBinaryReader(resp.Body)
 			if _, err := r.next(); err != nil {
 				t.Fatal(err)
 			}
@@ -263,7 +269,7 @@ func (w *deadlineWriter) SetWriteDeadline(d time.Time) error { w.deadline = d; r
 // A client that does not read is let go of after its time, and the session's
 // stream with it.
 func TestClientThatDoesNotRead(t *testing.T) {
-	for _, protocol := range []string{"http/1.1", "h2"} {
+	for _, protocol := range ways {
 		t.Run(protocol, func(t *testing.T) {
 			s, w, frames := serveScripted(t, func(_ *HandlerConfig, h *Handler) {
 				if h != nil {
