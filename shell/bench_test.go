@@ -100,6 +100,7 @@ func BenchmarkSessionOutput(b *testing.B) {
 			ctx := context.Background()
 			const total = 64 << 20
 			var frames, done int
+			var acked uint64
 			b.ReportAllocs()
 			b.SetBytes(total)
 			for b.Loop() {
@@ -112,10 +113,11 @@ func BenchmarkSessionOutput(b *testing.B) {
 					if f.Type == FrameStdout {
 						got += len(f.Data)
 					}
-					if frames%8 == 0 {
+					if f.End-acked >= 64<<10 { // well before the backlog is full
 						if _, err := s.Stdin(ctx, "a", Stdin{Ack: f.End}); err != nil {
 							b.Fatal(err)
 						}
+						acked = f.End
 					}
 				}
 				done += total
