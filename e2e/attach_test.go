@@ -157,6 +157,7 @@ func TestASuspendedClientComesBack(t *testing.T) {
 	s.line(agentBin + " shell -c " + h.client + " --accept-new debug myhost")
 	s.remotePrompt()
 	s.line("clear; (while sleep 0.3; do echo tick; done | head -5; echo do''ne) &")
+	s.see("[1] ") // or what the client says stands where the line ends, and is broken
 	s.keys("Enter")
 	s.tmux("send-keys", "-l", "~")
 	s.keys("C-z")

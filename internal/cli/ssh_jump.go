@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -122,10 +125,14 @@ type ways struct {
 	jumps map[string]*jump
 }
 
+// close lets go of all, those nearest to the target first: they go through the
+// others.
 func (w *ways) close() {
 	w.Lock()
-	defer w.Unlock()
-	for _, j := range w.jumps {
+	jumps := slices.Collect(maps.Values(w.jumps))
+	w.Unlock()
+	slices.SortFunc(jumps, func(a, b *jump) int { return cmp.Compare(a.reach.ssh.hops, b.reach.ssh.hops) })
+	for _, j := range jumps {
 		j.close()
 	}
 }
@@ -153,8 +160,8 @@ func (j *jump) reached(ctx context.Context) (*tunnel.Link, error) {
 		defer func() { <-j.turn }()
 	case <-ctx.Done():
 	}
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+	if err := cmp.Or(context.Cause(ctx), context.Cause(j.gone)); err != nil {
+		return nil, err
 	}
 	if j.link != nil {
 		select {
@@ -176,8 +183,16 @@ func (j *jump) reached(ctx context.Context) (*tunnel.Link, error) {
 	if source, err = c.target.PickSource(source); err != nil {
 		return nil, Usage(err)
 	}
-	j.link, err = c.link(ctx, "", source, true)
-	return j.link, err
+	link, err := c.link(ctx, "", source, true)
+	if err == nil && j.gone.Err() != nil {
+		_ = link.Close()
+		err = context.Cause(j.gone)
+	}
+	if err != nil {
+		return nil, err
+	}
+	j.link = link
+	return link, nil
 }
 
 func (j *jump) close() {
@@ -185,6 +200,7 @@ func (j *jump) close() {
 		return
 	}
 	j.end()
+	defer j.reach.ssh.jump.close()
 	select {
 	case j.turn <- struct{}{}:
 		defer func() { <-j.turn }()
@@ -195,5 +211,4 @@ func (j *jump) close() {
 		_ = j.link.Close()
 		j.link = nil
 	}
-	j.reach.ssh.jump.close()
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"os"
 	"sync"
+	"syscall"
 )
 
 const (
@@ -33,11 +34,14 @@ func (g *gate) number() error {
 	if b, err = g.in.Peek(whole); err != nil {
 		return cutShort(1, err)
 	}
-	data := binary.BigEndian.Uint32(b[whole-length:])
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	f := g.files[string(b[id+4:id+4+n])]
-	if f == nil || !f.appends || int64(data) > int64(g.left-whole) {
+	g.mu.Unlock()
+	if f == nil {
+		return g.unknown(binary.BigEndian.Uint32(b))
+	}
+	data := binary.BigEndian.Uint32(b[whole-length:])
+	if !f.appends || int64(data) > int64(g.left-whole) {
 		return nil
 	}
 	g.pending = append(g.pending, b...)
@@ -46,6 +50,17 @@ func (g *gate) number() error {
 	g.left -= whole
 	_, err = g.in.Discard(whole)
 	return err
+}
+
+// unknown refuses a write to what was not opened, or not answered yet: package
+// sftp might know it, and would have it written without a number.
+func (g *gate) unknown(id uint32) error {
+	left := g.left
+	g.pending, g.left = nil, 0
+	if _, err := g.in.Discard(left); err != nil {
+		return cutShort(1, err)
+	}
+	return g.send(status(id, syscall.EBADF))
 }
 
 // appending writes to the end of a file, in the order of the offsets: each is

@@ -2,6 +2,7 @@ package sftpd
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -86,6 +87,48 @@ func TestAppendingWaitsItsTurn(t *testing.T) {
 	}
 	if n, err := a.WriteAt([]byte("y"), 9); n != 0 || err == nil {
 		t.Errorf("%d, %v", n, err)
+	}
+}
+
+// TestWritesThatTheGateDoesNotKnow: a client that writes to what was not opened is
+// told, and one that hides what it opens is left; none waits for ever.
+func TestWritesThatTheGateDoesNotKnow(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "f"), "begin")
+	w, _ := newWire(t, shell.Files{}, dir)
+	for range 20 { // more than there are workers
+		kind, f := w.ask(typeWrite, func(p packet) packet { return p.text("1").long(1 << 40).text("x") })
+		if code := f.number(); kind != typeStatus || code != 4 {
+			t.Fatalf("a write to no file: kind %d, code %d", kind, code)
+		}
+	}
+	handle := w.open("f", 2|4)
+	if kind, f := w.ask(typeWrite, func(p packet) packet { return p.text(handle).long(1 << 40).text("more") }); kind != typeStatus || f.number() != 0 {
+		t.Errorf("kind %d", kind)
+	}
+	if kind, f := w.ask(typeClose, func(p packet) packet { return p.text(handle) }); kind != typeStatus || f.number() != 0 {
+		t.Errorf("kind %d", kind)
+	}
+	if kind, f := w.ask(typeWrite, func(p packet) packet { return p.text(handle).long(0).text("late") }); kind != typeStatus || f.number() != 4 {
+		t.Errorf("a write after the close: kind %d", kind)
+	}
+	if got, _ := os.ReadFile(filepath.Join(dir, "f")); string(got) != "beginmore" {
+		t.Errorf("%q", got)
+	}
+	for name, packets := range map[string][]packet{
+		"two with one number": {newPacket(typeOpen, 7).text("f").number(2 | 4).number(0), newPacket(typeOpen, 7).text("f").number(2).number(0)},
+		"a large open":        {newPacket(typeOpen, 8).text("f").number(2 | 4).number(0).text(strings.Repeat("x", maxLooked))},
+		"a large close":       {newPacket(typeClose, 9).text("1").text(strings.Repeat("x", maxLooked))},
+	} {
+		var sent []byte
+		for _, p := range packets {
+			sent = append(sent, p.done()...)
+		}
+		g := newGate(bytes.NewReader(sent), &closing{}, nil)
+		g.over = true // nobody answers
+		if _, err := io.Copy(io.Discard, struct{ io.Reader }{g}); !errors.Is(err, errUnseen) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"sync"
 )
@@ -132,7 +133,10 @@ func (g *gate) next() error {
 	if kind == typeWrite {
 		return g.number()
 	}
-	if length > maxLooked || kind != typeOpen && kind != typeClose && kind != typeExtended {
+	switch known := kind == typeOpen || kind == typeClose; {
+	case known && length > maxLooked:
+		return errUnseen
+	case !known && kind != typeExtended || length > maxLooked:
 		return nil
 	}
 	packet := append(head, make([]byte, g.left)...)
@@ -142,6 +146,9 @@ func (g *gate) next() error {
 	g.pending, g.left = packet, 0
 	return g.look(kind, packet[5:])
 }
+
+// errUnseen ends a connection whose files the gate would not know any more.
+var errUnseen = errors.New("sftp: an open or close of no client")
 
 // cutShort tells an end within a packet from one between two.
 func cutShort(n int, err error) error {
@@ -162,8 +169,11 @@ func (g *gate) look(kind byte, body []byte) error {
 	switch kind {
 	case typeOpen:
 		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.opening[id] != nil {
+			return errUnseen
+		}
 		g.opening[id] = &opened{name: text, appends: f.number()&appends != 0}
-		g.mu.Unlock()
 	case typeClose:
 		g.mu.Lock()
 		delete(g.files, text)

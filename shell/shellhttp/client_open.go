@@ -17,8 +17,12 @@ import (
 	"shellagent/shell"
 )
 
-// openTries bounds how often a lost open is asked after.
-const openTries = 7
+const (
+	// openTries bounds how often a lost open is asked after.
+	openTries = 7
+	// abandonTries bounds how often one that is not wanted any more is hung up.
+	abandonTries = 3
+)
 
 // Open starts a session and returns once the agent has proved who it is and
 // told what it started. ctx bounds the opening only.
@@ -70,7 +74,8 @@ func (c *Client) openOnce(ctx context.Context, key *sessionKey, source string, b
 	}
 	st, err = c.openStream(ctx, key, open)
 	defer func() {
-		if err != nil && ctx.Err() != nil && reached.Load() {
+		var refused *Problem
+		if ctx.Err() != nil && reached.Load() && err != nil && (lost(err) || !errors.As(err, &refused)) {
 			c.abandon(key)
 		}
 	}()
@@ -103,10 +108,11 @@ func (c *Client) abandon(key *sessionKey) {
 	if err != nil {
 		return
 	}
+	// An agent minds who asks for what is not there.
 	for try := 1; ; try++ {
 		_, err := c.ask(ctx, c.overStreams, sessionPost(key, "control", body, typeJSON, c.cfg.Timeout))
 		var p *Problem
-		if !errors.As(err, &p) || p.Code != "session_not_found" || !pause(ctx, backoff(try)) {
+		if !errors.As(err, &p) || p.Code != "session_not_found" || try == abandonTries || !pause(ctx, backoff(try+1)) {
 			return
 		}
 	}

@@ -154,7 +154,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, target string, re
 		h.hold(r.Context(), reply.Wait)
 		switch {
 		case !unread && isPrompt(r, target) && h.takeOver(w, remote, reply):
-		case stream != nil && reply.Stream != nil && h.takeStream(w, stream, reply.Stream, forget):
+		case stream != nil && reply.Stream != nil && !h.server.prompt.left() && h.takeStream(w, stream, reply.Stream, forget):
 		default:
 			h.answer(w, r, reply)
 		}

@@ -49,7 +49,7 @@ type promptConn struct {
 // takeOver serves what follows on the connection of a request that was of the form
 // and whose reply this is. It returns false if it cannot, with nothing done.
 func (h *Handler) takeOver(w http.ResponseWriter, remote netip.AddrPort, reply *shell.Reply) bool {
-	if h.server == nil || reply.Code != "" || reply.Status != http.StatusOK || reply.Stream != nil {
+	if h.server == nil || h.server.prompt.left() || reply.Code != "" || reply.Status != http.StatusOK || reply.Stream != nil {
 		return false
 	}
 	p := newPromptConn(h.server, remote)

@@ -58,6 +58,7 @@ func (h *Handler) takeStream(w http.ResponseWriter, p *promptConn, frames io.Rea
 		return false
 	}
 	if forget(); p.conn == nil || !h.server.prompt.enter(p) {
+		p.cancel()
 		frames.Close()
 		p.close()
 		return true
@@ -96,7 +97,9 @@ func (s *streamConn) serve() bool {
 		<-s.ended
 		return false
 	}
-	<-s.ended
+	if <-s.ended; s.hi > 0 {
+		s.idle.Store(false)
+	}
 	return s.whole
 }
 
@@ -104,6 +107,9 @@ func (s *streamConn) serve() bool {
 // ended and something comes; false when the connection is of no use any more. It
 // waits where it needs little of a stack.
 func (s *streamConn) attend() bool {
+	if s.hi > 0 {
+		return true // it was sent along with the request
+	}
 	if t, ok := tcpOf(s.conn); ok && awaitReadable(t) != nil {
 		return false
 	}

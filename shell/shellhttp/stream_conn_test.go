@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http/httputil"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"shellagent/shell"
 )
@@ -95,6 +97,67 @@ func TestRequestsBehindAStream(t *testing.T) {
 		if r, text := answerOf(t, in); r.StatusCode != 200 || !strings.Contains(text, " key ") {
 			t.Errorf("%d %q", r.StatusCode, text)
 		}
+	}
+}
+
+// A request that was read along with the stream's is answered as well, with and
+// without TLS.
+func TestRequestsSentWithAStreams(t *testing.T) {
+	caller, streams := piped()
+	b := newTestBroker(t, nil)
+	b.before = func(c *shell.Call) (*shell.Reply, error) { return caller(t.Context(), c) }
+	secure := serve(t, b)
+	_, dial := openServer(t, HandlerConfig{Caller: caller})
+	for name, c := range map[string]net.Conn{"plain": dial(), "TLS": dialTLS(t, secure)} {
+		io.WriteString(c, streamRequest+promptRequest("tok", "key"))
+		w := <-streams
+		w.Write([]byte("all"))
+		w.Close()
+		in := bufio.NewReader(c)
+		if _, text := answerOf(t, in); text != "all" {
+			t.Errorf("%s: got %q", name, text)
+		}
+		if r, text := answerOf(t, in); r.StatusCode != 200 || !strings.Contains(text, " key ") {
+			t.Errorf("%s: %d %q", name, r.StatusCode, text)
+		}
+	}
+}
+
+func dialTLS(t *testing.T, s *testServer) net.Conn {
+	t.Helper()
+	c, err := tls.Dial("tcp", s.addr, s.tls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// A stream that begins while the server is shut down is sent, as any answer is.
+func TestStreamThatBeginsDuringShutdown(t *testing.T) {
+	caller, streams := piped()
+	asked, goOn := make(chan struct{}), make(chan struct{})
+	server, dial := openServer(t, HandlerConfig{Caller: callerFunc(func(ctx context.Context, c *shell.Call) (*shell.Reply, error) {
+		close(asked)
+		<-goOn
+		return caller(ctx, c)
+	})})
+	c := dial()
+	io.WriteString(c, streamRequest)
+	<-asked
+	ended := make(chan error, 1)
+	go func() { ended <- server.Shutdown(t.Context()) }()
+	eventually(t, "the server stops", server.prompt.left)
+	close(goOn)
+	w := <-streams
+	w.Write([]byte("all"))
+	w.Close()
+	if _, text := answerOf(t, bufio.NewReader(c)); text != "all" {
+		t.Errorf("got %q", text)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
