@@ -102,7 +102,7 @@ func TestRequestsBehindAStream(t *testing.T) {
 
 // A request that was read along with the stream's is answered as well, with and
 // without TLS.
-func TestRequestsSentWithAStreams(t *testing.T) {
+func TestRequestsSentWithAStreamsOwn(t *testing.T) {
 	caller, streams := piped()
 	b := newTestBroker(t, nil)
 	b.before = func(c *shell.Call) (*shell.Reply, error) { return caller(t.Context(), c) }
