@@ -89,8 +89,11 @@ func (s *callServer) copyStream(r io.ReadCloser) {
 	s.out, s.inline = nil, nil
 	buf := small
 	var borrowed *[]byte
+	b, ok := r.(bulk)
+	much, sent := ok && b.Bulk(), 0
 	for {
 		n, err := r.Read(buf)
+		sent += n
 		if n > 0 {
 			if _, err := s.conn.Write(buf[:n]); err != nil {
 				break
@@ -107,6 +110,12 @@ func (s *callServer) copyStream(r io.ReadCloser) {
 			streamBuffers.Put(borrowed)
 			borrowed, buf = nil, small
 		}
+		if much && sent >= ringAfter {
+			if much = false; s.beginRing() {
+				s.copyRing(r)
+				break
+			}
+		}
 	}
 	if borrowed != nil {
 		streamBuffers.Put(borrowed)
@@ -117,7 +126,7 @@ func (s *callServer) copyStream(r io.ReadCloser) {
 // part of one is at its end: its client comes back for the rest.
 func (s *callServer) writePrompt(frame []byte) bool {
 	c, ok := s.conn.(*rawio.Conn)
-	if !ok {
+	if !ok || s.ring.Load() != nil {
 		return false
 	}
 	n, err := c.TryWrite(frame)

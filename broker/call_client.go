@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shellagent/internal/rawio"
@@ -137,7 +138,12 @@ func (c *CallClient) conn(ctx context.Context) (*clientConn, error) {
 		return nil, err
 	}
 	prompt := rawio.NewConn(sock)
-	return &clientConn{sock: prompt, in: bufio.NewReader(prompt)}, nil
+	conn := &clientConn{sock: prompt, in: bufio.NewReader(prompt)}
+	if conn.stream.Raw, err = sock.SyscallConn(); err != nil {
+		sock.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 func (c *CallClient) put(conn *clientConn) {
@@ -188,6 +194,10 @@ type clientConn struct {
 	sock net.Conn
 	in   *bufio.Reader // nil once a stream has taken what is in it
 	stop func() bool   // forgets the caller's ctx
+
+	stream rawio.RightsReader
+	ring   atomic.Pointer[ringReceiver] // what is to come, from the file on
+	closed atomic.Bool
 }
 
 var _ io.ReadCloser = (*clientConn)(nil)
@@ -201,13 +211,36 @@ func (c *clientConn) Read(p []byte) (int, error) {
 		}
 		c.in = nil
 	}
-	return c.sock.Read(p)
+	if c.ringOf() != nil {
+		return c.readRing(p)
+	}
+	n, file, err := c.stream.Read(p)
+	if file == nil {
+		return n, err
+	}
+	r, err := openRing(file)
+	if err != nil {
+		return n - 1, err
+	}
+	c.ring.Store(r)
+	if c.closed.Load() {
+		r.leave()
+	}
+	if n--; n == 0 { // the byte that brought it
+		return c.readRing(p)
+	}
+	return n, nil
 }
 
 // Close ends a stream: the broker sees that its client is gone.
 func (c *clientConn) Close() error {
 	c.stop()
-	return c.sock.Close()
+	err := c.sock.Close()
+	c.closed.Store(true)
+	if r := c.ringOf(); r != nil {
+		r.leave()
+	}
+	return err
 }
 
 // roundTrip sends a message and reads the reply, after the rest of the body

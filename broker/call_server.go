@@ -32,7 +32,7 @@ type Handler interface {
 // It closes conn. A front that does not read stalls this connection alone.
 func ServeConn(ctx context.Context, conn *net.UnixConn, h Handler) error {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &callServer{conn: rawio.NewConn(conn), handler: h, cancel: cancel, out: make([]byte, 0, serverBuffer)}
+	s := &callServer{conn: rawio.NewConn(conn), unix: conn, handler: h, cancel: cancel, out: make([]byte, 0, serverBuffer)}
 	s.ctx = &connContext{Context: ctx, server: s}
 	context.AfterFunc(ctx, func() { conn.Close() })
 	err := s.serve()
@@ -64,8 +64,10 @@ type callServer struct {
 	ctx     *connContext
 	cancel  context.CancelFunc
 	conn    net.Conn
+	unix    *net.UnixConn // the same
 	handler Handler
-	busy    atomic.Bool // a call is being answered and its reply not begun
+	ring    atomic.Pointer[ringSender] // once a stream goes through it
+	busy    atomic.Bool                // a call is being answered and its reply not begun
 
 	in   []byte // the buffer of what is read; have bytes of it are filled
 	have int
@@ -215,6 +217,10 @@ func (s *callServer) fill(n int) error {
 	}
 	for s.have < n {
 		k, err := s.conn.Read(s.in[s.have:])
+		if r := s.ring.Load(); r != nil && err == nil {
+			r.wake()
+			continue
+		}
 		if k > 0 && s.busy.Load() {
 			return fmt.Errorf("front sent data during a call: %w", errCodec)
 		}

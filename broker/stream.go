@@ -105,6 +105,12 @@ func (r *frameReader) prompt(write func(frame []byte) bool) {
 	}
 }
 
+var _ bulk = (*frameReader)(nil)
+
+// Bulk implements [bulk]: a terminal's output is not much, and a watcher's not
+// everything.
+func (r *frameReader) Bulk() bool { return r.chunks != nil && !r.chunks.OnTerminal() }
+
 // OnEnd passes on [shell.Stream.OnEnd]: whoever writes what was read here to a
 // peer that does not read gives up then.
 func (r *frameReader) OnEnd(f func()) { r.stream.OnEnd(f) }

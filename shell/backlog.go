@@ -21,7 +21,7 @@ const (
 // Backlog is a session's output by offset, kept from the smallest offset that
 // a [Holding] cursor has not acknowledged, and [RedrawTail] bytes before that.
 // Memory is taken as output comes and given back as it is acknowledged: at most
-// the limit, the tail, and two segments of 64 KiB.
+// the limit, the tail, and two segments of 128 KiB.
 //
 // It lives on the heap in segments, not in a shared mapping: what crosses an
 // upgrade of the agent is written out, and an idle session costs one page.

@@ -113,9 +113,9 @@ func TestNarrowBacklogIsTheClients(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 5 {
-		if !b.full() {
-			_ = b.Append(FrameStdout, piece[:15<<10])
+	for range 80 {
+		if !b.full() { // and there is room for a piece, whatever is left of a segment
+			_ = b.Append(FrameStdout, piece[:1<<10])
 		}
 	}
 	if !b.full() {

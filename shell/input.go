@@ -65,6 +65,10 @@ func (in *input) rest() {
 
 func (in *input) last() *segment { return in.queue[len(in.queue)-1] }
 
+// pipedInput is the class of the segments of what is piped: as much is written to the
+// program at once, and what takes long is told by when such a write ends.
+const pipedInput = 3
+
 // class is small for what is typed, a page for what is pasted, and large for what
 // is piped.
 func (in *input) class(n int) int {
@@ -74,7 +78,7 @@ func (in *input) class(n int) int {
 	case in.queued == 0 && n <= segmentSizes[1]:
 		return 1
 	}
-	return len(segmentSizes) - 1
+	return pipedInput
 }
 
 // front is what to write next. It stays valid until pop.

@@ -9,8 +9,8 @@ import (
 const recordHeader = 4
 
 // Segments grow from what a prompt needs, which is all that an idle shell ever
-// does, over a page to what a pipe holds.
-var segmentSizes = [...]int{1 << 10, 4 << 10, 16 << 10, 64 << 10}
+// does, over a page to what a pipe holds, and to what programs write at once.
+var segmentSizes = [...]int{1 << 10, 4 << 10, 16 << 10, 64 << 10, 128 << 10}
 
 // segmentPools hold free segments of each size, over all sessions.
 var segmentPools [len(segmentSizes)]sync.Pool

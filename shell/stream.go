@@ -47,6 +47,9 @@ func (st *Stream) End() uint64 { return st.end }
 // StdinNext is the input offset that was expected when the client attached.
 func (st *Stream) StdinNext() uint64 { return st.stdin }
 
+// OnTerminal says whether the session's program runs on one.
+func (st *Stream) OnTerminal() bool { return st.session.terminal() }
+
 // Next returns the next frame: output of at most len(buf) bytes, the exit, a
 // notice, or a keepalive, at most 10 seconds apart. Its data is in buf (so a
 // caller may keep [FrameHeaderSize] bytes before it for the header), unless buf

@@ -24,12 +24,13 @@ type Reader struct {
 	Raw syscall.RawConn
 
 	busy bool
+	full bool // the last read filled its buffer: there is more, most likely
 	wait func(fd uintptr) bool
 }
 
 // Read implements [io.Reader].
 func (r *Reader) Read(p []byte) (int, error) {
-	if r.busy {
+	if r.busy && !r.full {
 		if r.wait == nil {
 			r.wait = func(fd uintptr) bool {
 				r.busy = awaitReadable(fd, patience)
@@ -42,5 +43,6 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 	n, err := r.From.Read(p)
 	r.busy = n >= much || r.busy && n > 0
+	r.full = n == len(p)
 	return n, err
 }

@@ -59,7 +59,10 @@ func (m *Modes) See(p []byte) {
 			if i < 0 {
 				return
 			}
-			p, m.state = p[i+1:], inEscape
+			if p = p[i+1:]; len(p) > 1 && p[0] == '[' && p[1] != '?' && p[1] != esc {
+				continue // a colour, mostly: nothing that matters is in it
+			}
+			m.state = inEscape
 			continue
 		}
 		m.step(p[0])

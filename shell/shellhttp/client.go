@@ -127,7 +127,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	c := &Client{cfg: cfg, base: base, addr: net.JoinHostPort(u.Hostname(), port), times: protocolTimes, wanted: make(chan struct{}, 1)}
 	c.postDialer = newDialer(cfg.TLS, u.Hostname(), cfg.Dial)
 	c.streamDialer = newDialer(c.postDialer.tls, u.Hostname(), cfg.Dial) // one ticket cache
-	c.streams = newTransport(c.streamDialer, 32<<10)
+	c.streams = newTransport(c.streamDialer, 4<<10)
 	c.posts = newPostPool(c.postDialer, c.addr, u, base)
 	return c, nil
 }

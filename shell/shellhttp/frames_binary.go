@@ -30,7 +30,7 @@ type binaryReader struct {
 }
 
 func newBinaryReader(r io.Reader) *binaryReader {
-	return &binaryReader{r: bufio.NewReaderSize(r, 32<<10), buf: make([]byte, 4<<10)}
+	return &binaryReader{r: bufio.NewReaderSize(r, 4<<10), buf: make([]byte, 4<<10)}
 }
 
 func (b *binaryReader) next() (shell.Frame, error) {

@@ -154,6 +154,9 @@ func (s *streamConn) send() error {
 		if err == nil && n == idleBuffer {
 			err = s.sendBusy()
 		}
+		if p, ok := s.frames.(placed); ok && err == nil && p.Hold() {
+			err = s.sendPlaced(p)
+		}
 		if err == io.EOF {
 			return s.write(append(s.head, "0\r\n\r\n"...))
 		}
@@ -169,6 +172,42 @@ func (s *streamConn) sendBusy() error {
 	defer busy.Put(buf)
 	for {
 		if n, err := s.pass(buf[:]); err != nil || n <= idleBuffer {
+			return err
+		}
+		if p, ok := s.frames.(placed); ok && p.Hold() {
+			p.Drop()
+			return nil // and this memory is not needed any more
+		}
+	}
+}
+
+// placed are frames that may come to lie in memory of their own, with room around
+// each piece.
+type placed interface {
+	// Hold says whether they do from now on, and keeps that memory until Drop.
+	Hold() bool
+	Drop()
+	// Next returns the next piece, with [placedRoom] bytes to write to before it and
+	// behind it, until the next call.
+	Next() ([]byte, error)
+}
+
+// placedRoom is more than a chunk's head and tail.
+const placedRoom = 64
+
+// sendPlaced sends what lies where it came, until its end.
+func (s *streamConn) sendPlaced(frames placed) error {
+	defer frames.Drop()
+	for {
+		piece, err := frames.Next()
+		if err != nil {
+			return err
+		}
+		n := len(piece) - 2*placedRoom
+		if n == 0 {
+			continue // would be the end
+		}
+		if err := s.deliver(chunk(piece[placedRoom-chunkHead:], n)); err != nil {
 			return err
 		}
 	}

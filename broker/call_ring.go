@@ -1,0 +1,106 @@
+package broker
+
+import (
+	"io"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"shellagent/internal/rawio"
+	"shellagent/internal/ring"
+)
+
+const (
+	// ringAfter is how much a stream has brought, in bytes, when it is worth memory
+	// that the front has as well.
+	ringAfter = 1 << 20
+	// maxRings bounds that memory: 64 of 272 KiB. Streams beyond go over the socket.
+	maxRings = 64
+)
+
+// rings counts the streams that have a ring, in this process.
+var rings atomic.Int32
+
+// ringSender is the broker's end of a stream in memory. From the byte on that brings
+// the memory's file, which is no data, bytes on the socket only wake the other side.
+type ringSender struct {
+	writer ring.Writer
+	woken  chan struct{}
+}
+
+// wake has the sender look again.
+func (r *ringSender) wake() {
+	select {
+	case r.woken <- struct{}{}:
+	default:
+	}
+}
+
+// bulk are streams that may say that they are much, and end when they have been.
+type bulk interface{ Bulk() bool }
+
+// beginRing sends the front a ring. It returns false, with nothing done, where there
+// is none to be had.
+func (s *callServer) beginRing() bool {
+	if rings.Add(1) > maxRings {
+		rings.Add(-1)
+		return false
+	}
+	memory, file, err := ring.New()
+	if err != nil {
+		rings.Add(-1)
+		return false
+	}
+	defer file.Close()
+	r := &ringSender{writer: ring.Writer{Ring: memory}, woken: make(chan struct{}, 1)}
+	s.ring.Store(r) // before the front can have it
+	if _, _, err := s.unix.WriteMsgUnix([]byte{0}, unix.UnixRights(int(file.Fd())), nil); err != nil {
+		s.endRing()
+		s.conn.Close()
+		return false
+	}
+	return true
+}
+
+func (s *callServer) endRing() {
+	s.ring.Load().writer.Ring.Release()
+	rings.Add(-1)
+}
+
+// copyRing passes frames on through memory until the stream or the connection ends.
+func (s *callServer) copyRing(frames io.Reader) {
+	defer s.endRing()
+	r := s.ring.Load()
+	for {
+		room, err := r.writer.Piece()
+		if err != nil {
+			return
+		}
+		if room == nil {
+			select {
+			case <-r.woken:
+			case <-s.ctx.Context.Done():
+				return
+			}
+			continue
+		}
+		n, err := frames.Read(room)
+		if n > 0 && r.writer.Commit(n) && !s.poke() {
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// poke wakes the front, unless it has not seen yet that it was woken before.
+func (s *callServer) poke() bool {
+	wake := []byte{0}
+	if c, ok := s.conn.(*rawio.Conn); ok {
+		_, err := c.TryWrite(wake)
+		return err == nil
+	}
+	_, err := s.conn.Write(wake)
+	return err == nil
+}
