@@ -14,7 +14,7 @@ const (
 	// ringAfter is how much a stream has brought, in bytes, when it is worth memory
 	// that the front has as well.
 	ringAfter = 1 << 20
-	// maxRings bounds that memory: 64 of 272 KiB. Streams beyond go over the socket.
+	// maxRings bounds that memory: 64 of 532 KiB. Streams beyond go over the socket.
 	maxRings = 64
 )
 
