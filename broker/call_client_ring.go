@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"shellagent/internal/ring"
+	"shellagent/shell/shellhttp"
 )
 
 // ringReceiver is the front's end of a stream in memory; see [ringSender]. It is
@@ -28,6 +29,8 @@ func openRing(file *os.File) (*ringReceiver, error) {
 	return &ringReceiver{reader: ring.Reader{Ring: memory}, leave: sync.OnceFunc(memory.Release)}, nil
 }
 
+var _ shellhttp.Placed = (*clientConn)(nil)
+
 // ringOf is the stream's ring, nil before there is one.
 func (c *clientConn) ringOf() *ringReceiver { return c.ring.Load() }
 
@@ -42,8 +45,8 @@ func (c *clientConn) Hold() bool {
 func (c *clientConn) Drop() { c.ringOf().reader.Ring.Release() }
 
 // Next returns the next piece of the stream in the memory that it came in, with
-// [ring.Room] bytes to write to before it and behind it, until the next call. The
-// stream is held.
+// [shellhttp.PieceRoom] bytes to write to before it and behind it, until the next
+// call. The stream is held.
 func (c *clientConn) Next() ([]byte, error) {
 	r := c.ringOf()
 	if rest := r.rest; rest != nil {
@@ -53,7 +56,7 @@ func (c *clientConn) Next() ([]byte, error) {
 	if r.taken {
 		r.taken = false
 		if r.reader.Done() {
-			if _, err := c.sock.Write([]byte{0}); err != nil {
+			if _, err := c.sock.Write(wakeByte); err != nil {
 				return nil, err
 			}
 		}
@@ -65,7 +68,7 @@ func (c *clientConn) Next() ([]byte, error) {
 			return nil, err
 		case piece != nil:
 			r.taken = true
-			return piece, nil
+			return piece[ring.Room-shellhttp.PieceRoom : len(piece)-(ring.Room-shellhttp.PieceRoom)], nil
 		case r.ended:
 			return nil, io.EOF
 		}
@@ -88,8 +91,8 @@ func (c *clientConn) readRing(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n := copy(p, piece[ring.Room:len(piece)-ring.Room])
-	if piece = piece[n:]; len(piece) > 2*ring.Room {
+	n := copy(p, piece[shellhttp.PieceRoom:len(piece)-shellhttp.PieceRoom])
+	if piece = piece[n:]; len(piece) > 2*shellhttp.PieceRoom {
 		c.ringOf().rest = piece
 	}
 	return n, nil

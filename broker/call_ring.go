@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"shellagent/internal/rawio"
 	"shellagent/internal/ring"
 )
 
@@ -17,6 +16,9 @@ const (
 	// maxRings bounds that memory: 64 of 532 KiB. Streams beyond go over the socket.
 	maxRings = 64
 )
+
+// wakeByte is what is sent to wake the other side.
+var wakeByte = []byte{0}
 
 // rings counts the streams that have a ring, in this process.
 var rings atomic.Int32
@@ -54,7 +56,7 @@ func (s *callServer) beginRing() bool {
 	defer file.Close()
 	r := &ringSender{writer: ring.Writer{Ring: memory}, woken: make(chan struct{}, 1)}
 	s.ring.Store(r) // before the front can have it
-	if _, _, err := s.unix.WriteMsgUnix([]byte{0}, unix.UnixRights(int(file.Fd())), nil); err != nil {
+	if _, _, err := s.unix.WriteMsgUnix(wakeByte, unix.UnixRights(int(file.Fd())), nil); err != nil {
 		s.endRing()
 		s.conn.Close()
 		return false
@@ -85,7 +87,7 @@ func (s *callServer) copyRing(frames io.Reader) {
 			continue
 		}
 		n, err := frames.Read(room)
-		if n > 0 && r.writer.Commit(n) && !s.poke() {
+		if n > 0 && r.writer.Commit(n) && !s.wakeFront() {
 			return
 		}
 		if err != nil {
@@ -94,13 +96,9 @@ func (s *callServer) copyRing(frames io.Reader) {
 	}
 }
 
-// poke wakes the front, unless it has not seen yet that it was woken before.
-func (s *callServer) poke() bool {
-	wake := []byte{0}
-	if c, ok := s.conn.(*rawio.Conn); ok {
-		_, err := c.TryWrite(wake)
-		return err == nil
-	}
-	_, err := s.conn.Write(wake)
+// wakeFront has the front look again. A front that has many such bytes yet to read
+// holds up its own stream, until it has read the ring empty and waits.
+func (s *callServer) wakeFront() bool {
+	_, err := s.conn.Write(wakeByte)
 	return err == nil
 }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"shellagent/internal/rawio"
-	"shellagent/internal/ring"
 	"shellagent/shell"
+	"shellagent/shell/shellhttp"
 )
 
 // flood is a stream that says that it is much. It comes in pieces of any size.
@@ -83,7 +83,7 @@ func TestMuchGoesThroughMemory(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got = append(got, piece[ring.Room:len(piece)-ring.Room]...)
+				got = append(got, piece[shellhttp.PieceRoom:len(piece)-shellhttp.PieceRoom]...)
 				clear(piece)
 			}
 		}},

@@ -18,6 +18,9 @@ import (
 //	broker → front   answerGoOn, then the body follows; only for a larger body
 //	broker → front   answerReply, length uint32, reply
 //	broker → front   with flagStream: the session's frames, until either side closes
+//	broker → front   in a stream that has brought much: a byte with the file of a
+//	                 [ring.Ring] (SCM_RIGHTS), in which the rest of the frames comes
+//	both, after it   any byte: look at the ring again
 //
 // Integers are big-endian. A string or byte field is its length (one byte, two
 // for the long ones, four for a reply's body) and its bytes. There is exactly

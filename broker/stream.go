@@ -16,9 +16,8 @@ type viewer interface {
 	From() uint64
 	// End is the output offset that the session had reached then.
 	End() uint64
-	// Next, OnEnd and Close are as [shell.Stream]'s.
+	// Next and Close are as [shell.Stream]'s.
 	Next(ctx context.Context, buf []byte) (shell.Frame, error)
-	OnEnd(f func())
 	Close()
 }
 
@@ -107,13 +106,9 @@ func (r *frameReader) prompt(write func(frame []byte) bool) {
 
 var _ bulk = (*frameReader)(nil)
 
-// Bulk implements [bulk]: a terminal's output is not much, and a watcher's not
-// everything.
+// Bulk implements [bulk]. What a terminal shows is read by a person, and so is what a
+// watcher sees: memory of its own would lie there mostly unused.
 func (r *frameReader) Bulk() bool { return r.chunks != nil && !r.chunks.OnTerminal() }
-
-// OnEnd passes on [shell.Stream.OnEnd]: whoever writes what was read here to a
-// peer that does not read gives up then.
-func (r *frameReader) OnEnd(f func()) { r.stream.OnEnd(f) }
 
 // Close says that the connection is gone; the session becomes detached.
 func (r *frameReader) Close() error {

@@ -41,6 +41,21 @@ type streamConn struct {
 	whole bool // and not cut; see ended
 }
 
+// Placed are a stream's frames ([shell.Reply]) that may come to lie in memory of
+// their own, from which they are sent as they lie there.
+type Placed interface {
+	// Hold says whether they do from now on, and keeps that memory until Drop.
+	Hold() bool
+	Drop()
+	// Next returns the next piece, of less than 1 MiB, with [PieceRoom] bytes to write
+	// to before it and behind it, until the next call. io.EOF is the end.
+	Next() ([]byte, error)
+}
+
+// PieceRoom is what a piece of [Placed] frames has around it, in bytes: more than a
+// chunk's head and tail.
+const PieceRoom = 64
+
 // isStream says that a request of our client's that came here straight is to be
 // answered by a streamConn if a stream begins.
 func (h *Handler) isStream(r *http.Request, remote netip.AddrPort) bool {
@@ -154,7 +169,7 @@ func (s *streamConn) send() error {
 		if err == nil && n == idleBuffer {
 			err = s.sendBusy()
 		}
-		if p, ok := s.frames.(placed); ok && err == nil && p.Hold() {
+		if p, ok := s.frames.(Placed); ok && err == nil && p.Hold() {
 			err = s.sendPlaced(p)
 		}
 		if err == io.EOF {
@@ -174,51 +189,45 @@ func (s *streamConn) sendBusy() error {
 		if n, err := s.pass(buf[:]); err != nil || n <= idleBuffer {
 			return err
 		}
-		if p, ok := s.frames.(placed); ok && p.Hold() {
+		if p, ok := s.frames.(Placed); ok && p.Hold() {
 			p.Drop()
 			return nil // and this memory is not needed any more
 		}
 	}
 }
 
-// placed are frames that may come to lie in memory of their own, with room around
-// each piece.
-type placed interface {
-	// Hold says whether they do from now on, and keeps that memory until Drop.
-	Hold() bool
-	Drop()
-	// Next returns the next piece, with [placedRoom] bytes to write to before it and
-	// behind it, until the next call.
-	Next() ([]byte, error)
-}
-
-// placedRoom is more than a chunk's head and tail.
-const placedRoom = 64
-
 // sendPlaced sends what lies where it came, until its end.
-func (s *streamConn) sendPlaced(frames placed) error {
+func (s *streamConn) sendPlaced(frames Placed) error {
 	defer frames.Drop()
 	for {
 		piece, err := frames.Next()
 		if err != nil {
 			return err
 		}
-		n := len(piece) - 2*placedRoom
+		n := len(piece) - 2*PieceRoom
 		if n == 0 {
 			continue // would be the end
 		}
-		if err := s.deliver(chunk(piece[placedRoom-chunkHead:], n)); err != nil {
+		if err := s.sendPiece(piece[PieceRoom-chunkHead:], n); err != nil {
 			return err
 		}
 	}
 }
 
-// pass reads frames once, into buf, and sends what came as a chunk.
+// pass reads frames once, into buf, and sends what came.
 func (s *streamConn) pass(buf []byte) (n int, err error) {
 	n, err = s.frames.Read(buf[chunkHead : len(buf)-chunkTail])
 	if n == 0 {
 		return 0, err
 	}
+	if failed := s.sendPiece(buf, n); failed != nil {
+		err = failed
+	}
+	return n, err
+}
+
+// sendPiece sends the n bytes at chunkHead of buf as a chunk.
+func (s *streamConn) sendPiece(buf []byte, n int) error {
 	failpoint.Hit(failpoint.FramesReceived, "")
 	out := chunk(buf, n)
 	if s.head != nil {
@@ -229,10 +238,7 @@ func (s *streamConn) pass(buf []byte) (n int, err error) {
 		s.much = nil
 	}
 	failpoint.Hit(failpoint.FramesWritten, "")
-	if failed := s.deliver(out); failed != nil {
-		err = failed
-	}
-	return n, err
+	return s.deliver(out)
 }
 
 func (s *streamConn) deliver(p []byte) error {
