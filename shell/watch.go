@@ -97,10 +97,6 @@ func (w *Watcher) Next(ctx context.Context, buf []byte) (Frame, error) {
 	}
 }
 
-// OnEnd does nothing: who watches and does not read is nobody's concern, and
-// cut by whoever writes to it.
-func (w *Watcher) OnEnd(func()) {}
-
 // Close ends the watching.
 func (w *Watcher) Close() {
 	w.leave.Do(func() {

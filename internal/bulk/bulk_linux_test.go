@@ -120,7 +120,7 @@ func TestReaderKeepsDeadlines(t *testing.T) {
 	if _, err := w.Write(make([]byte, 32<<10)); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := in.Read(make([]byte, 32<<10)); n != 32<<10 || err != nil {
+	if n, err := in.Read(make([]byte, 64<<10)); n != 32<<10 || err != nil {
 		t.Fatal(n, err)
 	}
 	if err := r.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
@@ -128,6 +128,51 @@ func TestReaderKeepsDeadlines(t *testing.T) {
 	}
 	if _, err := in.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// waits counts how often the thread waited by itself.
+type waits struct {
+	syscall.RawConn
+	n int
+}
+
+func (w *waits) Read(f func(fd uintptr) bool) error {
+	w.n++
+	return w.RawConn.Read(f)
+}
+
+// Where a read filled its buffer there is more, and nothing to wait for.
+func TestReaderWaitsOnlyAfterItReadEverything(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	raw, err := r.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := &waits{RawConn: raw}
+	in := &bulk.Reader{From: r, Raw: counted}
+	if _, err := w.Write(make([]byte, 48<<10)); err != nil {
+		t.Fatal(err)
+	}
+	for _, read := range []struct{ room, got, waits int }{
+		{16 << 10, 16 << 10, 0}, // was not busy
+		{16 << 10, 16 << 10, 0}, // was full
+		{32 << 10, 16 << 10, 0}, // was full
+	} {
+		if n, err := in.Read(make([]byte, read.room)); n != read.got || err != nil || counted.n != read.waits {
+			t.Errorf("%d bytes, %v, after %d waits; want %+v", n, err, counted.n, read)
+		}
+	}
+	if _, err := w.Write([]byte("a little")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := in.Read(make([]byte, 100)); n != 8 || err != nil || counted.n != 1 {
+		t.Errorf("%d bytes, %v, after %d waits, which should be 1", n, err, counted.n)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +16,7 @@ type RightsReader struct {
 	// Raw is the socket's descriptor.
 	Raw syscall.RawConn
 
+	oob  [rightsRoom]byte
 	try  func(fd uintptr) bool
 	p    []byte
 	n    int
@@ -30,7 +32,7 @@ func (r *RightsReader) Read(p []byte) (n int, file *os.File, err error) {
 	}
 	if r.try == nil {
 		r.try = func(fd uintptr) (done bool) {
-			r.n, r.file, done, r.err = receive(fd, r.p)
+			r.n, r.file, done, r.err = receive(fd, r.p, r.oob[:])
 			return done
 		}
 	}
@@ -49,8 +51,9 @@ func (r *RightsReader) Read(p []byte) (n int, file *os.File, err error) {
 	return r.n, file, err
 }
 
-// rightsRoom is the room for one descriptor; the kernel closes those that do not fit.
-var rightsRoom = unix.CmsgSpace(4)
+// rightsRoom is the room for one descriptor (cmsg(3), CMSG_SPACE): the kernel closes
+// those that do not fit.
+const rightsRoom = unix.SizeofCmsghdr + unsafe.Sizeof(uintptr(0))
 
 // rightsOf returns the descriptor in a control message, or -1.
 func rightsOf(oob []byte) int {

@@ -8,8 +8,7 @@ import (
 
 // receive is as without the race detector, which only syscall.Read tells of what was
 // received: what brings no file is read by that.
-func receive(fd uintptr, p []byte) (n, file int, done bool, err error) {
-	oob := make([]byte, rightsRoom)
+func receive(fd uintptr, p, oob []byte) (n, file int, done bool, err error) {
 	n, k, _, _, err := unix.Recvmsg(int(fd), p, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_PEEK)
 	if n, done, err = outcome("recvmsg", n, err); !done || err != nil || n == 0 {
 		return n, -1, done, err

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receive receives once. It is not done when there is nothing now.
-func receive(fd uintptr, p []byte) (n, file int, done bool, err error) {
-	var oob [64]byte
+// receive receives once, with oob for what is no data. It is not done when there is
+// nothing now.
+func receive(fd uintptr, p, oob []byte) (n, file int, done bool, err error) {
 	data := unix.Iovec{Base: &p[0]}
 	data.SetLen(len(p))
 	m := unix.Msghdr{Iov: &data, Control: &oob[0]}
 	m.SetIovlen(1)
 	for {
-		m.SetControllen(rightsRoom)
+		m.SetControllen(len(oob))
 		k, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&m)), unix.MSG_CMSG_CLOEXEC)
 		switch errno {
 		case 0:
