@@ -29,6 +29,7 @@ type Session struct {
 	closed  bool
 	waiting bool            // Next runs
 	seen    bool            // output was returned
+	quiet   *time.Timer     // a terminal on which nothing was seen yet; may be nil
 	watched context.Context // whose end cuts the stream meanwhile
 	unwatch func() bool
 	stopped chan struct{} // between Suspend and Continue
@@ -48,7 +49,22 @@ func newSession(c *Client, key *sessionKey, st *stream) *Session {
 	s.posts.renew(s.ctx)
 	s.control = newControlSender(s, st.info.Terminal)
 	s.stdin = newStdinSender(s, st.info.Stdin, st.info.Terminal, st.trip)
+	if st.info.Terminal {
+		s.quiet = time.AfterFunc(quietTime, s.prepareInput)
+	}
 	return s
+}
+
+// quietTime is after how long somebody may type at a program that says nothing.
+const quietTime = 100 * time.Millisecond
+
+// prepareInput does so as long as there may be some.
+func (s *Session) prepareInput() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && !s.exited {
+		s.client.PrepareInput()
+	}
 }
 
 // Info is what the agent said when the current stream began.
@@ -117,9 +133,9 @@ func (s *Session) endNext(f shell.Frame, err error) error {
 		err = s.failed // why, rather than how the stream noticed
 	}
 	s.mu.Unlock()
-	if first && s.stream.info.Terminal {
+	if first && s.quiet != nil && s.quiet.Stop() {
 		// Now that there is something to answer to, somebody may type.
-		s.client.PrepareInput()
+		s.prepareInput()
 	}
 	if exited {
 		s.stream.stop()
@@ -213,6 +229,9 @@ func (s *Session) leave(said <-chan struct{}) error {
 	s.mu.Lock()
 	again := s.closed
 	s.closed = true
+	if s.quiet != nil {
+		s.quiet.Stop()
+	}
 	s.mu.Unlock()
 	if again {
 		return nil

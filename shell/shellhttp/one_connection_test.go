@@ -52,3 +52,18 @@ func TestOneConnection(t *testing.T) {
 		})
 	}
 }
+
+// Who types at a program that has said nothing yet finds a connection all the same.
+func TestConnectionForAQuietTerminal(t *testing.T) {
+	b := newTestBroker(t, map[string]script{"cat": catScript})
+	client := serve(t, b).client(t)
+	s := open(t, client, "cat", shell.OpenRequest{Terminal: terminal})
+	eventually(t, "a connection for input is begun", func() bool { return client.postDialer.primed() })
+	if _, err := s.Write([]byte("key")); err != nil {
+		t.Fatal(err)
+	}
+	s.CloseWrite()
+	if o := readAll(t, s); string(o.out) != "key" {
+		t.Errorf("%q came back", o.out)
+	}
+}
