@@ -85,7 +85,7 @@ func TestWithoutKillOnExit(t *testing.T) {
 			s := begin(t, h, g, term)
 			s.out.await(t, "ready")
 			eventually(t, "both run", func() bool {
-				return len(running(t, word)) > 0 && len(running(t, plain)) > 0
+				return sleeps(t, word) && len(running(t, plain)) > 0
 			})
 			s.HangUp(patience)
 			s.finish()
@@ -111,6 +111,19 @@ func TestWithoutKillOnExit(t *testing.T) {
 			})
 		}
 	})
+}
+
+// sleeps says whether what has a word among its arguments has become sleep(1), and
+// is nohup(1) no more: that ignores no signal at first, and when it becomes another
+// program it has no arguments for a moment.
+func sleeps(t *testing.T, word string) bool {
+	for _, pid := range running(t, word) {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil && string(line) == "sleep\x00"+word+"\x00" {
+			return true
+		}
+	}
+	return false
 }
 
 // On pipes what the program left behind may still write, as under sshd.
