@@ -14,8 +14,9 @@ type callBody struct {
 	server  *callServer
 	rest    []byte // what came with the header
 	left    int    // bytes not yet read
-	large   bool   // the body waits for answerGoOn
-	started bool   // answerGoOn was sent
+	large   bool   // the body waits to be asked for
+	started bool   // it was asked for
+	placed  []byte // what is left of it, if it lies in memory
 }
 
 var _ io.Reader = (*callBody)(nil)
@@ -33,13 +34,20 @@ func (b *callBody) Read(p []byte) (int, error) {
 		b.rest = b.rest[n:]
 		b.left -= n
 		return n, nil
-	case !b.started:
-		b.started = true
-		if _, err := b.server.conn.Write([]byte{answerGoOn}); err != nil {
-			return 0, err
-		}
 	}
-	n, err := b.server.conn.Read(p[:min(len(p), b.left)])
+	var n int
+	var err error
+	if !b.started {
+		err = b.ask()
+	}
+	switch {
+	case err != nil:
+	case b.placed != nil:
+		n = copy(p, b.placed)
+		b.placed = b.placed[n:]
+	default:
+		n, err = b.server.conn.Read(p[:min(len(p), b.left)])
+	}
 	b.left -= n
 	if b.left == 0 {
 		b.finish()
@@ -57,9 +65,10 @@ func (b *callBody) finish() {
 		return
 	}
 	b.large = false
-	if !b.started {
-		b.left = 0 // the front was never asked for it
+	if !b.started || b.placed != nil {
+		b.left = 0 // there is nothing of it on the connection
 	}
+	b.placed = nil
 	b.server.release(b.left)
 }
 
@@ -87,6 +96,7 @@ func (s *callServer) copyStream(r io.ReadCloser) {
 	// fills it borrows a large one for as long as it is busy.
 	small := make([]byte, streamBuffer)
 	s.out, s.inline = nil, nil
+	s.leavePlace()
 	buf := small
 	var borrowed *[]byte
 	b, ok := r.(bulk)

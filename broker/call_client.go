@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"shellagent/internal/rawio"
@@ -30,7 +29,10 @@ type CallClient struct {
 
 	mu     sync.Mutex
 	idle   []*clientConn
+	sweep  *time.Timer // of idle connections with a place; nil without any
 	closed bool
+
+	placeTime time.Duration
 }
 
 const (
@@ -43,7 +45,7 @@ const (
 // NewCallClient returns a client that has at most limit calls in progress and
 // gets its connections from dial.
 func NewCallClient(dial func(context.Context) (*net.UnixConn, error), limit int) *CallClient {
-	return &CallClient{dial: dial, turns: NewTurns(limit, 0)}
+	return &CallClient{dial: dial, turns: NewTurns(limit, 0), placeTime: placeTime}
 }
 
 // Call sends a call and returns its reply. A body of up to 16 KiB is read to
@@ -64,18 +66,19 @@ func (c *CallClient) Call(ctx context.Context, call *shell.Call) (*shell.Reply, 
 		return nil, unavailable(err)
 	}
 	defer c.turns.Done()
-	conn, err := c.conn(ctx)
+	conn, err := c.conn(ctx, call.Size > maxInline)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	conn.stop = context.AfterFunc(ctx, func() { conn.sock.Close() })
 	reply, stream, err := conn.roundTrip(message, call)
 	if err == nil && stream {
+		conn.leavePlace()
 		reply.Stream = conn
 		return reply, nil
 	}
 	if !conn.stop() || err != nil {
-		conn.sock.Close()
+		conn.end()
 	} else {
 		c.put(conn)
 	}
@@ -112,23 +115,25 @@ func (c *CallClient) Close() {
 	c.mu.Lock()
 	idle := c.idle
 	c.idle, c.closed = nil, true
+	if c.sweep != nil {
+		c.sweep.Stop()
+	}
 	c.mu.Unlock()
 	for _, conn := range idle {
-		conn.sock.Close()
+		conn.end()
 	}
 }
 
 var errClientClosed = errors.New("the front is stopping")
 
-func (c *CallClient) conn(ctx context.Context) (*clientConn, error) {
+func (c *CallClient) conn(ctx context.Context, large bool) (*clientConn, error) {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		return nil, errClientClosed
 	}
-	if n := len(c.idle); n > 0 {
-		conn := c.idle[n-1]
-		c.idle = c.idle[:n-1]
+	if len(c.idle) > 0 {
+		conn := c.takeIdle(large)
 		c.mu.Unlock()
 		return conn, nil
 	}
@@ -137,12 +142,12 @@ func (c *CallClient) conn(ctx context.Context) (*clientConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	prompt := rawio.NewConn(sock)
-	conn := &clientConn{sock: prompt, in: bufio.NewReader(prompt)}
-	if conn.stream.Raw, err = sock.SyscallConn(); err != nil {
+	conn := &clientConn{sock: rawio.NewConn(sock)}
+	if conn.received.Raw, err = sock.SyscallConn(); err != nil {
 		sock.Close()
 		return nil, err
 	}
+	conn.in = bufio.NewReader(answers{conn})
 	return conn, nil
 }
 
@@ -151,10 +156,11 @@ func (c *CallClient) put(conn *clientConn) {
 	keep := !c.closed && len(c.idle) < maxIdleConns
 	if keep {
 		c.idle = append(c.idle, conn)
+		c.keepPlace(conn)
 	}
 	c.mu.Unlock()
 	if !keep {
-		conn.sock.Close()
+		conn.end()
 	}
 }
 
@@ -186,123 +192,4 @@ func bodyError(err error) error {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("request body: %w", err)
-}
-
-// clientConn is one connection. As the Stream of a reply it is read and closed
-// by whoever got the reply.
-type clientConn struct {
-	sock net.Conn
-	in   *bufio.Reader // nil once a stream has taken what is in it
-	stop func() bool   // forgets the caller's ctx
-
-	stream rawio.RightsReader
-	ring   atomic.Pointer[ringReceiver] // what is to come, from the file on
-	closed atomic.Bool
-}
-
-var _ io.ReadCloser = (*clientConn)(nil)
-
-// Read yields the frames of a stream; io.EOF is its end. Whoever reads has a buffer
-// of their own, and an idle stream needs no second one.
-func (c *clientConn) Read(p []byte) (int, error) {
-	if c.in != nil {
-		if n := c.in.Buffered(); n > 0 {
-			return c.in.Read(p[:min(len(p), n)])
-		}
-		c.in = nil
-	}
-	if c.ringOf() != nil {
-		return c.readRing(p)
-	}
-	n, file, err := c.stream.Read(p)
-	if file == nil {
-		return n, err
-	}
-	r, err := openRing(file)
-	if err != nil {
-		return n - 1, err
-	}
-	c.ring.Store(r)
-	if c.closed.Load() {
-		r.leave()
-	}
-	if n--; n == 0 { // the byte that brought it
-		return c.readRing(p)
-	}
-	return n, nil
-}
-
-// Close ends a stream: the broker sees that its client is gone.
-func (c *clientConn) Close() error {
-	c.stop()
-	err := c.sock.Close()
-	c.closed.Store(true)
-	if r := c.ringOf(); r != nil {
-		r.leave()
-	}
-	return err
-}
-
-// roundTrip sends a message and reads the reply, after the rest of the body
-// when the broker asks for it.
-func (c *clientConn) roundTrip(message []byte, call *shell.Call) (*shell.Reply, bool, error) {
-	if _, err := c.sock.Write(message); err != nil {
-		return nil, false, unavailable(err)
-	}
-	kind, err := c.in.ReadByte()
-	if err == nil && kind == answerGoOn && call.Size > maxInline {
-		if err := c.sendBody(call); err != nil {
-			return nil, false, err
-		}
-		kind, err = c.in.ReadByte()
-	}
-	if err != nil {
-		return nil, false, unavailable(err)
-	}
-	if kind != answerReply {
-		return nil, false, unavailable(fmt.Errorf("answer of kind %d: %w", kind, errCodec))
-	}
-	return c.readReply()
-}
-
-// sendBody sends a large body. A broker that has read enough discards the rest.
-func (c *clientConn) sendBody(call *shell.Call) error {
-	buf := streamBuffers.Get().(*[]byte)
-	defer streamBuffers.Put(buf)
-	piece := (*buf)[:cap(*buf)]
-	for left := call.Size; left > 0; {
-		// A client's connection gives 16 KiB at a time, and every piece that is
-		// passed on alone wakes the broker.
-		n, err := io.ReadFull(call.Body, piece[:min(left, len(piece))])
-		left -= n
-		if n > 0 {
-			if _, err := c.sock.Write(piece[:n]); err != nil {
-				return unavailable(err)
-			}
-		}
-		if err != nil && left > 0 {
-			return bodyError(err)
-		}
-	}
-	return nil
-}
-
-func (c *clientConn) readReply() (*shell.Reply, bool, error) {
-	var length [lengthSize]byte
-	if _, err := io.ReadFull(c.in, length[:]); err != nil {
-		return nil, false, unavailable(err)
-	}
-	n := binary.BigEndian.Uint32(length[:])
-	if n > maxReply {
-		return nil, false, unavailable(fmt.Errorf("reply of %d bytes: %w", n, errCodec))
-	}
-	b := make([]byte, n)
-	if _, err := io.ReadFull(c.in, b); err != nil {
-		return nil, false, unavailable(err)
-	}
-	reply, stream, err := decodeReply(b)
-	if err != nil {
-		return nil, false, unavailable(err)
-	}
-	return reply, stream, nil
 }

@@ -5,14 +5,14 @@ import (
 	"os"
 	"sync"
 
-	"shellagent/internal/ring"
+	"shellagent/internal/shm"
 	"shellagent/shell/shellhttp"
 )
 
 // ringReceiver is the front's end of a stream in memory; see [ringSender]. It is
 // read by one goroutine.
 type ringReceiver struct {
-	reader ring.Reader
+	reader shm.Reader
 	taken  bool   // the last piece is to be given back
 	rest   []byte // what was not read of it, if that is so, with room around it
 	ended  bool   // the socket was
@@ -22,11 +22,11 @@ type ringReceiver struct {
 
 func openRing(file *os.File) (*ringReceiver, error) {
 	defer file.Close()
-	memory, err := ring.Open(file)
+	memory, err := shm.OpenRing(file)
 	if err != nil {
 		return nil, err
 	}
-	return &ringReceiver{reader: ring.Reader{Ring: memory}, leave: sync.OnceFunc(memory.Release)}, nil
+	return &ringReceiver{reader: shm.Reader{Ring: memory}, leave: sync.OnceFunc(memory.Release)}, nil
 }
 
 var _ shellhttp.Placed = (*clientConn)(nil)
@@ -68,7 +68,7 @@ func (c *clientConn) Next() ([]byte, error) {
 			return nil, err
 		case piece != nil:
 			r.taken = true
-			return piece[ring.Room-shellhttp.PieceRoom : len(piece)-(ring.Room-shellhttp.PieceRoom)], nil
+			return piece[shm.Room-shellhttp.PieceRoom : len(piece)-(shm.Room-shellhttp.PieceRoom)], nil
 		case r.ended:
 			return nil, io.EOF
 		}

@@ -65,9 +65,9 @@ func post(body []byte) *shell.Call {
 }
 
 func BenchmarkCall(b *testing.B) {
-	for _, size := range []int{0, 64, 64 << 10} {
-		b.Run(map[int]string{0: "empty", 64: "key", 64 << 10: "bulk"}[size], func(b *testing.B) {
-			sink := make([]byte, 64<<10)
+	for _, size := range []int{0, 64, 64 << 10, 512 << 10} {
+		b.Run(map[int]string{0: "empty", 64: "key", 64 << 10: "bulk", 512 << 10: "placed"}[size], func(b *testing.B) {
+			sink := make([]byte, 512<<10)
 			l := newLink(b, 4, handlerFunc(func(_ context.Context, c *shell.Call) *shell.Reply {
 				_, _ = io.ReadFull(c.Body, sink[:c.Size])
 				return &shell.Reply{Status: 200, Body: sink[:10]}

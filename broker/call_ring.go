@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"shellagent/internal/ring"
+	"shellagent/internal/shm"
 )
 
 const (
@@ -26,7 +26,7 @@ var rings atomic.Int32
 // ringSender is the broker's end of a stream in memory. From the byte on that brings
 // the memory's file, which is no data, bytes on the socket only wake the other side.
 type ringSender struct {
-	writer ring.Writer
+	writer shm.Writer
 	woken  chan struct{}
 }
 
@@ -48,13 +48,13 @@ func (s *callServer) beginRing() bool {
 		rings.Add(-1)
 		return false
 	}
-	memory, file, err := ring.New()
+	memory, file, err := shm.NewRing()
 	if err != nil {
 		rings.Add(-1)
 		return false
 	}
 	defer file.Close()
-	r := &ringSender{writer: ring.Writer{Ring: memory}, woken: make(chan struct{}, 1)}
+	r := &ringSender{writer: shm.Writer{Ring: memory}, woken: make(chan struct{}, 1)}
 	s.ring.Store(r) // before the front can have it
 	if _, _, err := s.unix.WriteMsgUnix(wakeByte, unix.UnixRights(int(file.Fd())), nil); err != nil {
 		s.endRing()

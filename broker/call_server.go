@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"shellagent/internal/rawio"
+	"shellagent/internal/shm"
 	"shellagent/shell"
 )
 
@@ -36,6 +37,7 @@ func ServeConn(ctx context.Context, conn *net.UnixConn, h Handler) error {
 	s.ctx = &connContext{Context: ctx, server: s}
 	context.AfterFunc(ctx, func() { conn.Close() })
 	err := s.serve()
+	s.leavePlace()
 	cancel()
 	if s.watching {
 		// What broke the protocol during a call is why the call was the last.
@@ -82,6 +84,7 @@ type callServer struct {
 	call   shell.Call
 	inline []byte // body of a call, when it came with the header
 	body   callBody
+	place  *shm.Place // where the front puts large bodies; may be nil
 	out    []byte
 }
 

@@ -16,10 +16,13 @@ import (
 //	front → broker   length uint32, header (fields of [shell.Call] without the body)
 //	front → broker   the body, at once, when it has at most maxInline bytes
 //	broker → front   answerGoOn, then the body follows; only for a larger body
+//	                 or answerPlace, then the body goes to the connection's [shm.Place],
+//	                 whose file the first one brings (SCM_RIGHTS)
+//	front → broker   a byte when it is there
 //	broker → front   answerReply, length uint32, reply
 //	broker → front   with flagStream: the session's frames, until either side closes
 //	broker → front   in a stream that has brought much: a byte with the file of a
-//	                 [ring.Ring] (SCM_RIGHTS), in which the rest of the frames comes
+//	                 [shm.Ring] (SCM_RIGHTS), in which the rest of the frames comes
 //	both, after it   any byte: look at the ring again
 //
 // Integers are big-endian. A string or byte field is its length (one byte, two
@@ -41,6 +44,7 @@ const (
 const (
 	answerGoOn  byte = 1
 	answerReply byte = 2
+	answerPlace byte = 3
 )
 
 // flagStream says that frames follow the reply.

@@ -1,10 +1,9 @@
 //go:build linux
 
-package ring
+package shm
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"sync/atomic"
 	"unsafe"
@@ -20,9 +19,8 @@ const (
 	Room = 64
 
 	slots    = 4
-	page     = 4 << 10
 	slotSize = MaxPiece + page // whole pages, and twice Room in the last one
-	size     = page + slots*slotSize
+	ringSize = page + slots*slotSize
 )
 
 // ErrPeer says that the other side broke the rules.
@@ -50,40 +48,31 @@ type Ring struct {
 	refs atomic.Int32
 }
 
-// New returns a ring, held once, and the file to send to the other side, which is
+// NewRing returns a ring, held once, and the file to send to the other side, which is
 // the caller's to close.
-func New() (*Ring, *os.File, error) {
-	fd, err := unix.MemfdCreate("ring", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+func NewRing() (*Ring, *os.File, error) {
+	mem, f, err := create("ring", ringSize)
 	if err != nil {
-		return nil, nil, fmt.Errorf("memfd_create: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), "ring")
-	err = unix.Ftruncate(fd, size)
-	if err == nil {
-		_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL)
-	}
-	var r *Ring
-	if err == nil {
-		r, err = Open(f)
-	}
-	if err != nil {
-		f.Close()
 		return nil, nil, err
 	}
-	return r, f, nil
+	return newRing(mem), f, nil
 }
 
-// Open returns the ring of a file that was received, held once. Only a file of
-// [New], in a process that is trusted, has memory that stays. The file is not
+// OpenRing returns the ring of a file that was received, held once. Only a file of
+// [NewRing], in a process that is trusted, has memory that stays. The file is not
 // needed any more then.
-func Open(f *os.File) (*Ring, error) {
-	mem, err := unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+func OpenRing(f *os.File) (*Ring, error) {
+	mem, err := open(f, ringSize)
 	if err != nil {
-		return nil, fmt.Errorf("map a ring: %w", err)
+		return nil, err
 	}
+	return newRing(mem), nil
+}
+
+func newRing(mem []byte) *Ring {
 	r := &Ring{mem: mem}
 	r.refs.Store(1)
-	return r, nil
+	return r
 }
 
 // Hold keeps the memory until the [Ring.Release] that belongs to it. It returns

@@ -1,6 +1,6 @@
 //go:build linux
 
-package ring
+package shm
 
 import (
 	"bytes"
@@ -15,12 +15,12 @@ import (
 // ends are a ring's two ends, each with a mapping of its own.
 func ends(t *testing.T) (*Writer, *Reader, *os.File) {
 	t.Helper()
-	here, f, err := New()
+	here, f, err := NewRing()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	there, err := Open(f)
+	there, err := OpenRing(f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,19 +145,49 @@ func TestLiesAreSeen(t *testing.T) {
 
 // Who has the file cannot take the memory from under the other side.
 func TestSizeIsSealed(t *testing.T) {
-	_, _, f := ends(t)
-	for _, n := range []int64{0, size - 1, size + 1} {
-		if err := f.Truncate(n); !errors.Is(err, unix.EPERM) {
-			t.Errorf("truncate to %d: %v", n, err)
+	_, _, ring := ends(t)
+	p, place, err := NewPlace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	defer place.Close()
+	for f, size := range map[*os.File]int64{ring: ringSize, place: PlaceSize} {
+		for _, n := range []int64{0, size - 1, size + 1} {
+			if err := f.Truncate(n); !errors.Is(err, unix.EPERM) {
+				t.Errorf("%s: truncate to %d: %v", f.Name(), n, err)
+			}
+		}
+		if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE); !errors.Is(err, unix.EPERM) {
+			t.Errorf("%s: another seal: %v", f.Name(), err)
 		}
 	}
-	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE); !errors.Is(err, unix.EPERM) {
-		t.Errorf("another seal: %v", err)
+}
+
+func TestPlaceIsTheSameOnBothSides(t *testing.T) {
+	here, f, err := NewPlace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer here.Close()
+	there, err := OpenPlace(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	if f.Close(); len(here.Bytes()) != PlaceSize {
+		t.Errorf("%d bytes", len(here.Bytes()))
+	}
+	for _, at := range []int{0, PlaceSize - 1} {
+		there.Bytes()[at] = 7
+		if here.Bytes()[at] != 7 {
+			t.Errorf("another byte at %d", at)
+		}
 	}
 }
 
 func TestMemoryGoesWithTheLastHold(t *testing.T) {
-	r, f, err := New()
+	r, f, err := NewRing()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,12 +203,12 @@ func TestMemoryGoesWithTheLastHold(t *testing.T) {
 }
 
 func BenchmarkPiece(b *testing.B) {
-	here, f, err := New()
+	here, f, err := NewRing()
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer f.Close()
-	there, err := Open(f)
+	there, err := OpenRing(f)
 	if err != nil {
 		b.Fatal(err)
 	}

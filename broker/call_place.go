@@ -1,0 +1,79 @@
+package broker
+
+import (
+	"io"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"shellagent/internal/shm"
+)
+
+const (
+	// placeFrom is the body, in bytes, that is worth memory which the front has as
+	// well, on a connection that has none yet.
+	placeFrom = 128 << 10
+	// maxPlaces bounds that memory: 32 of 516 KiB. More bodies at a time go over the
+	// socket.
+	maxPlaces = 32
+)
+
+// places counts the connections that have a place, in this process.
+var places atomic.Int32
+
+// bodyPlaced is what the front sends when a body is where it was asked to be.
+var bodyPlaced = []byte{0}
+
+// ask has the front bring a large body: into memory, where it lies in one piece when
+// ask returns, or over the socket.
+func (b *callBody) ask() error {
+	b.started = true
+	s := b.server
+	brought, err := s.askPlace(b.left)
+	if err != nil {
+		return err
+	}
+	if !brought {
+		_, err := s.conn.Write([]byte{answerGoOn})
+		return err
+	}
+	var placed [1]byte
+	if _, err := io.ReadFull(s.conn, placed[:]); err != nil {
+		return err
+	}
+	b.placed = s.place.Bytes()[:b.left]
+	return nil
+}
+
+// askPlace has the front put a body of n bytes into the connection's place, and makes
+// one if that is worth it. It returns false, with nothing done, where there is none.
+func (s *callServer) askPlace(n int) (bool, error) {
+	switch {
+	case n > shm.PlaceSize || s.place == nil && n < placeFrom:
+		return false, nil
+	case s.place != nil:
+		_, err := s.conn.Write([]byte{answerPlace})
+		return true, err
+	case places.Add(1) > maxPlaces:
+		places.Add(-1)
+		return false, nil
+	}
+	place, file, err := shm.NewPlace()
+	if err != nil {
+		places.Add(-1)
+		return false, nil
+	}
+	defer file.Close()
+	s.place = place
+	_, _, err = s.unix.WriteMsgUnix([]byte{answerPlace}, unix.UnixRights(int(file.Fd())), nil)
+	return true, err
+}
+
+// leavePlace gives up the connection's place, if it has one.
+func (s *callServer) leavePlace() {
+	if s.place != nil {
+		s.place.Close()
+		s.place = nil
+		places.Add(-1)
+	}
+}

@@ -1,0 +1,232 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"shellagent/internal/rawio"
+	"shellagent/internal/shm"
+	"shellagent/shell"
+)
+
+func digest(body []byte) []byte {
+	sum := sha256.Sum256(body)
+	return sum[:]
+}
+
+// sum answers with a body's hash.
+func sum(_ context.Context, c *shell.Call) *shell.Reply {
+	body, err := io.ReadAll(c.Body)
+	if err != nil {
+		return &shell.Reply{Status: 500, Detail: err.Error()}
+	}
+	return &shell.Reply{Status: 200, Body: digest(body)}
+}
+
+// placed counts the idle connections that have a place.
+func (l *link) placed() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.idle {
+		if c.place != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func send(t *testing.T, l *link, body []byte) {
+	t.Helper()
+	r, err := l.Call(t.Context(), post(body))
+	if err != nil {
+		t.Error(err)
+	} else if !bytes.Equal(r.Body, digest(body)) {
+		t.Errorf("another body of %d bytes arrived, or none: %s", len(body), r.Detail)
+	}
+}
+
+// Whatever way a body takes, it arrives, and so does what follows on the connection.
+func TestBodiesGoThroughMemory(t *testing.T) {
+	before := places.Load()
+	l := newLink(t, 1, handlerFunc(sum))
+	data := noise(shell.MaxCallBody)
+	for _, step := range []struct{ size, placed int }{
+		{maxInline + 1, 0}, {placeFrom - 1, 0}, {placeFrom, 1}, {100, 1}, {maxInline + 1, 1}, {shm.PlaceSize, 1},
+		{shm.PlaceSize + 1, 1}, {0, 1}, {shell.MaxCallBody, 1}, {placeFrom, 1},
+	} {
+		send(t, l, data[:step.size])
+		if n := l.placed(); n != step.placed {
+			t.Errorf("%d places after a body of %d bytes, want %d", n, step.size, step.placed)
+		}
+	}
+	if n := l.dialed.Load(); n != 1 {
+		t.Errorf("%d connections were made", n)
+	}
+	l.end()
+	if n := places.Load(); n != before {
+		t.Errorf("%d places are left, %d before", n, before)
+	}
+}
+
+func TestManyBodiesGoThroughMemoryAtATime(t *testing.T) {
+	before := places.Load()
+	l := newLink(t, 8, handlerFunc(sum))
+	data := noise(shm.PlaceSize + 8)
+	var senders sync.WaitGroup
+	for i := range 8 {
+		senders.Go(func() {
+			for j := range 20 {
+				send(t, l, data[i:i+(j*shm.PlaceSize)/19])
+			}
+		})
+	}
+	senders.Wait()
+	if n := l.placed(); n == 0 {
+		t.Error("no memory was used")
+	}
+	l.end()
+	if n := places.Load(); n != before {
+		t.Errorf("%d places are left, %d before", n, before)
+	}
+}
+
+// Bodies beyond the bound of memory go over the socket.
+func TestPlacesAreBounded(t *testing.T) {
+	places.Add(maxPlaces)
+	defer places.Add(-maxPlaces)
+	before := places.Load()
+	l := newLink(t, 1, handlerFunc(sum))
+	send(t, l, noise(placeFrom))
+	if n := l.placed(); n != 0 || places.Load() != before {
+		t.Errorf("%d places more than there may be", n)
+	}
+}
+
+func TestIdlePlacesAreGivenBack(t *testing.T) {
+	before := places.Load()
+	l := newLink(t, 2, handlerFunc(sum))
+	l.placeTime = 10 * time.Millisecond
+	send(t, l, noise(placeFrom))
+	eventually(t, "the place is gone at both ends", func() bool { return l.placed() == 0 && places.Load() == before })
+	send(t, l, noise(placeFrom))
+}
+
+// What a body leaves unread, and a client that goes away within one.
+func TestPlacedBodyThatIsNotUsed(t *testing.T) {
+	for name, read := range map[string]int{"nothing is read": 0, "a part is read": 1000} {
+		t.Run(name, func(t *testing.T) {
+			l := newLink(t, 1, handlerFunc(func(_ context.Context, c *shell.Call) *shell.Reply {
+				if _, err := io.ReadFull(c.Body, make([]byte, read)); err != nil {
+					t.Error(err)
+				}
+				return &shell.Reply{Status: 200}
+			}))
+			for range 3 {
+				if _, err := l.Call(t.Context(), post(noise(placeFrom))); err != nil {
+					t.Error(err)
+				}
+			}
+			if n := l.dialed.Load(); n != 1 {
+				t.Errorf("%d connections were made", n)
+			}
+		})
+	}
+	t.Run("it is cut", func(t *testing.T) {
+		before := places.Load()
+		read := make(chan error, 1)
+		l := newLink(t, 1, handlerFunc(func(_ context.Context, c *shell.Call) *shell.Reply {
+			_, err := io.Copy(io.Discard, c.Body)
+			read <- err
+			return &shell.Reply{Status: 200}
+		}))
+		call := post(noise(placeFrom))
+		call.Body = io.LimitReader(call.Body, 5000)
+		if _, err := l.Call(t.Context(), call); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("the front: %v", err)
+		}
+		if err := <-read; !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("the broker: %v", err)
+		}
+		if err := <-l.errs; err != nil {
+			t.Error(err)
+		}
+		if n := places.Load(); n != before {
+			t.Errorf("%d places are left, %d before", n, before)
+		}
+	})
+}
+
+// A front that was taken over goes on writing to memory that it said a body is in:
+// what the broker has read stays as it is.
+func TestTakenOverFrontWritesToAPlace(t *testing.T) {
+	front, own, err := connPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer front.Close()
+	read, overwritten, same := make(chan []byte), make(chan struct{}), make(chan bool, 1)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- ServeConn(t.Context(), own, handlerFunc(func(_ context.Context, c *shell.Call) *shell.Reply {
+			body := make([]byte, c.Size)
+			if _, err := io.ReadFull(c.Body, body); err != nil {
+				t.Error(err)
+			}
+			before := bytes.Clone(body)
+			read <- before
+			<-overwritten
+			same <- bytes.Equal(body, before)
+			return &shell.Reply{Status: 200}
+		}))
+	}()
+	message, err := appendMessage(nil, post(make([]byte, placeFrom)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := front.Write(message); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := front.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := rawio.RightsReader{Raw: raw}
+	answer := make([]byte, 1)
+	_, file, err := in.Read(answer)
+	if err != nil || file == nil || answer[0] != answerPlace {
+		t.Fatalf("answer %d, file %v, %v", answer, file, err)
+	}
+	defer file.Close()
+	mem, err := unix.Mmap(int(file.Fd()), 0, shm.PlaceSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(mem)
+	copy(mem, bytes.Repeat([]byte{1}, placeFrom))
+	if _, err := front.Write(bodyPlaced); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-read; !bytes.Equal(got, bytes.Repeat([]byte{1}, placeFrom)) {
+		t.Error("another body arrived")
+	}
+	copy(mem, bytes.Repeat([]byte{2}, placeFrom))
+	close(overwritten)
+	if !<-same {
+		t.Error("the body changed after it was read")
+	}
+	// What it writes instead of a call ends its connection.
+	if _, err := front.Write(bytes.Repeat([]byte{0xff}, 100)); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, errCodec) {
+		t.Errorf("got %v", err)
+	}
+}
