@@ -10,7 +10,8 @@ import (
 	"shellagent/shell/shellhttp"
 )
 
-// inputSize is how much is read from standard input at once, in bytes.
+// inputSize is how much is read from standard input at once, in bytes, for a remote
+// that does not read it itself.
 const inputSize = 256 << 10
 
 // runOnPipes is a program whose streams are this program's own, as ssh is in a
@@ -32,25 +33,30 @@ func (s *surroundings) runOnPipes(ctx context.Context, r remote, target string, 
 // sendInput copies input to its end. Input that cannot be read is not passed
 // off as input that ended: the program is hung up.
 func (s *surroundings) sendInput(r remote, in io.Reader) {
-	buf := make([]byte, inputSize)
-	for {
-		n, err := in.Read(buf)
-		if n > 0 {
-			if _, err := r.Write(buf[:n]); err != nil {
-				// The session is over, which the output tells better.
-				return
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			_ = r.CloseWrite()
-			return
-		}
-		if err != nil {
-			s.ui.warn("cannot read the input, the program is hung up: %v", err)
-			_ = r.Close()
-			return
-		}
+	from := &fallible{in: in}
+	_, err := io.CopyBuffer(r, from, make([]byte, inputSize))
+	switch {
+	case from.err != nil:
+		s.ui.warn("cannot read the input, the program is hung up: %v", from.err)
+		_ = r.Close()
+	case err == nil:
+		_ = r.CloseWrite()
+	default: // the session is over, which the output tells better
 	}
+}
+
+// fallible keeps the error that in ended with.
+type fallible struct {
+	in  io.Reader
+	err error
+}
+
+func (f *fallible) Read(p []byte) (int, error) {
+	n, err := f.in.Read(p)
+	if err != nil && err != io.EOF {
+		f.err = err
+	}
+	return n, err
 }
 
 // shortGoodbye is how long the agent is waited for over a connection that is

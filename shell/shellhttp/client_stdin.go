@@ -45,6 +45,7 @@ type stdinSender struct {
 	mu       sync.Mutex
 	changed  sync.Cond // anything below has changed
 	queue    []byte    // in no request yet, behind room for a request's header
+	claimed  bool      // what is behind it is being written to, and it stays where it is
 	next     uint64    // offset of queue's first byte
 	eof      bool      // nothing is written any more
 	eofTaken bool      // and a request says so
@@ -92,14 +93,8 @@ func (q *stdinSender) write(p []byte) (int, error) {
 	defer q.mu.Unlock()
 	n := 0
 	for len(p) > 0 {
-		for q.err == nil && !q.eof && q.waiting() >= q.room() {
-			q.changed.Wait()
-		}
-		if q.err != nil {
-			return n, q.err
-		}
-		if q.eof {
-			return n, errors.New("write after the end of input")
+		if err := q.awaitRoom(); err != nil {
+			return n, err
 		}
 		m := min(len(p), q.room()-q.waiting())
 		if len(q.queue) == 0 {
@@ -110,6 +105,19 @@ func (q *stdinSender) write(p []byte) (int, error) {
 		q.work()
 	}
 	return n, nil
+}
+
+var errInputEnded = errors.New("write after the end of input")
+
+// awaitRoom waits until more may be queued; q.mu is held.
+func (q *stdinSender) awaitRoom() error {
+	for q.err == nil && !q.eof && (q.claimed || q.waiting() >= q.room()) {
+		q.changed.Wait()
+	}
+	if q.err == nil && q.eof {
+		return errInputEnded
+	}
+	return q.err
 }
 
 // stdinHeader is the room for a request's header.
@@ -241,7 +249,7 @@ func (q *stdinSender) take(p *inputPost) *inputPost {
 func (q *stdinSender) fill(p *inputPost, limit int) {
 	n := min(q.waiting(), limit)
 	p.offset, p.eof = q.next, q.eof && n == q.waiting()
-	if n == q.waiting() {
+	if n == q.waiting() && !q.claimed {
 		// The queue becomes the request, which is copied nowhere.
 		p.body, q.queue = q.queue, p.body[:0]
 	} else {
