@@ -48,7 +48,9 @@ func TestGatherHolds(t *testing.T) {
 	}
 }
 
-// sizes attaches a client: what the program says comes in frames of sizes.
+// sizes attaches a client: what the program says comes in frames of sizes. Those that
+// come at once after one say count as one: it may have been read in two parts, for
+// want of room in the first.
 func (g *stage) sizes() (st *Stream, say func(n int), sizes *[]int) {
 	st, sizes = g.attach(0), new([]int)
 	go func() {
@@ -64,8 +66,15 @@ func (g *stage) sizes() (st *Stream, say func(n int), sizes *[]int) {
 		}
 	}()
 	return st, func(n int) {
+		before := len(*sizes)
 		_, _ = g.program.out.w.Write(make([]byte, n))
 		synctest.Wait()
+		if came := (*sizes)[before:]; len(came) > 1 {
+			for _, more := range came[1:] {
+				came[0] += more
+			}
+			*sizes = (*sizes)[:before+1]
+		}
 	}, sizes
 }
 
