@@ -137,7 +137,7 @@ func publicOf(key crypto.Signer) (PublicKey, error) {
 		// The second half of an Ed25519 private key is the public one. Signing
 		// with another than the seed's would give the seed away.
 		if len(k) != ed25519.PrivateKeySize ||
-			!bytes.Equal(ed25519.NewKeyFromSeed(k.Seed()), k) {
+			!bytes.Equal(newEd25519(k.Seed()), k) {
 			return PublicKey{}, errors.New("ed25519 private key does not match its public half")
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/rsa"
 	"encoding/pem"
 	"fmt"
@@ -41,9 +40,9 @@ func NewPrivateKey(key crypto.Signer) (*PrivateKey, error) {
 
 // GeneratePrivateKey makes an Ed25519 key.
 func GeneratePrivateKey() (*PrivateKey, error) {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
+	key, err := generateEd25519()
 	if err != nil {
-		return nil, fmt.Errorf("generate key: %w", err)
+		return nil, err
 	}
 	return NewPrivateKey(key)
 }
@@ -56,9 +55,9 @@ func (p *PrivateKey) String() string { return "private key " + p.public.Thumbpri
 
 // Sign signs at once; ctx is not asked.
 func (p *PrivateKey) Sign(_ context.Context, signingInput []byte) ([]byte, error) {
-	switch p.key.(type) {
+	switch key := p.key.(type) {
 	case ed25519.PrivateKey:
-		return jwt.SigningMethodEdDSA.Sign(string(signingInput), p.key)
+		return jwt.SigningMethodEdDSA.Sign(string(signingInput), ed25519Signer{key})
 	case *ecdsa.PrivateKey:
 		return jwt.SigningMethodES256.Sign(string(signingInput), p.key)
 	default:
