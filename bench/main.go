@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"shellagent/bench/measure"
 	"shellagent/bench/relay"
 	"shellagent/bench/report"
 )
@@ -109,32 +110,48 @@ func (o *options) bench(ctx context.Context, out io.Writer) (broken bool, err er
 	defer s.close()
 	began := time.Now()
 	r := report.Report{Began: began.UTC(), Machine: s.machine()}
-	for _, e := range s.experiments() {
-		if !o.rows.MatchString(e.Name) {
-			continue
-		}
-		if o.list {
+	chosen := o.chosen(s.experiments())
+	if o.list {
+		for _, e := range chosen {
 			fmt.Fprintln(out, e.Name)
+		}
+		return false, nil
+	}
+	r.Results, err = runAll(ctx, chosen)
+	if err != nil && len(r.Results) == 0 {
+		return false, err
+	}
+	r.Took = time.Since(began).Seconds()
+	r.Add(lines)
+	return r.Broken(), errors.Join(r.WriteTable(out), write(o.json, r.WriteJSON), err)
+}
+
+// chosen are the experiments that the options ask for, as they ask for them.
+func (o *options) chosen(all []measure.Experiment) (chosen []measure.Experiment) {
+	for _, e := range all {
+		if !o.rows.MatchString(e.Name) {
 			continue
 		}
 		if o.rounds > 0 {
 			e.Rounds = o.rounds
 		}
+		chosen = append(chosen, e)
+	}
+	return chosen
+}
+
+// runAll runs experiments until ctx ends, which is an error: what was measured by then
+// counts all the same, but for the experiment that was cut short.
+func runAll(ctx context.Context, all []measure.Experiment) (results []measure.Result, err error) {
+	for i, e := range all {
 		fmt.Fprintf(os.Stderr, "%s, %d rounds\n", e.Name, e.Rounds)
-		r.Results = append(r.Results, e.Run(ctx, slog.Default()))
+		result := e.Run(ctx, slog.Default())
 		if ctx.Err() != nil {
-			return false, context.Cause(ctx)
+			return results, fmt.Errorf("%w: %d of %d experiments were run", context.Cause(ctx), i, len(all))
 		}
+		results = append(results, result)
 	}
-	if o.list {
-		return false, nil
-	}
-	r.Took = time.Since(began).Seconds()
-	r.Add(lines)
-	if err := r.WriteTable(out); err != nil {
-		return false, err
-	}
-	return r.Broken(), write(o.json, r.WriteJSON)
+	return results, nil
 }
 
 // runRelay is the process that stands for no remote shell: uid, gid, home

@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"shellagent/bench/driver"
 	"shellagent/bench/measure"
+	"shellagent/bench/peers"
 )
 
 // A line that names nobody would be shown as NOT RUN for ever.
@@ -49,6 +53,38 @@ func TestListNamesExperimentsAndDoesNothing(t *testing.T) {
 	}
 	if got := out.String(); got != "echo\necho under cover\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+// nobody is a peer that has nothing to run.
+type nobody struct{}
+
+func (nobody) Name() string                              { return "nobody" }
+func (nobody) Command(peers.Ask) (driver.Command, error) { return driver.Command{}, nil }
+func (nobody) Servers() ([]int, error)                   { return nil, nil }
+
+// Whoever stops a long run gets what was measured until then.
+func TestInterruptedRunKeepsWhatItHas(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	experiment := func(name string, last bool) measure.Experiment {
+		return measure.Experiment{
+			Name: name, Rounds: 2, Limit: time.Minute,
+			Contestants: []measure.Contestant{{Name: "ours", Peer: nobody{}}},
+			Turn: func(context.Context, measure.Subject, int) (measure.Values, error) {
+				if last {
+					cancel()
+				}
+				return measure.Values{"ms": 1}, nil
+			},
+		}
+	}
+	results, err := runAll(ctx, []measure.Experiment{experiment("whole", false), experiment("cut", true), experiment("never", false)})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 of 3") {
+		t.Errorf("got %v", err)
+	}
+	if len(results) != 1 || results[0].Experiment != "whole" || len(results[0].Outcomes[0].Values["ms"]) != 2 {
+		t.Errorf("got %+v", results)
 	}
 }
 
