@@ -3,6 +3,7 @@ package shell
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,28 +54,31 @@ func TestGatherHolds(t *testing.T) {
 // want of room in the first.
 func (g *stage) sizes() (st *Stream, say func(n int), sizes *[]int) {
 	st, sizes = g.attach(0), new([]int)
+	var said atomic.Int32
 	go func() {
 		buf := make([]byte, 64<<10)
+		var after int32
+		var at time.Time
 		for {
 			f, err := st.Next(context.Background(), buf)
 			if err != nil {
 				return
 			}
-			if f.Type == FrameStdout {
-				*sizes = append(*sizes, len(f.Data))
+			if f.Type != FrameStdout {
+				continue
 			}
+			if all := *sizes; len(all) > 0 && said.Load() == after && time.Now().Equal(at) {
+				all[len(all)-1] += len(f.Data)
+			} else {
+				*sizes = append(all, len(f.Data))
+			}
+			after, at = said.Load(), time.Now()
 		}
 	}()
 	return st, func(n int) {
-		before := len(*sizes)
+		said.Add(1)
 		_, _ = g.program.out.w.Write(make([]byte, n))
 		synctest.Wait()
-		if came := (*sizes)[before:]; len(came) > 1 {
-			for _, more := range came[1:] {
-				came[0] += more
-			}
-			*sizes = (*sizes)[:before+1]
-		}
 	}, sizes
 }
 
