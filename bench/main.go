@@ -123,7 +123,14 @@ func (o *options) bench(ctx context.Context, out io.Writer) (broken bool, err er
 	}
 	r.Took = time.Since(began).Seconds()
 	r.Add(lines)
-	return r.Broken(), errors.Join(r.WriteTable(out), write(o.json, r.WriteJSON), err)
+	if err != nil {
+		// What a whole run wrote stays.
+		return false, errors.Join(err, r.WriteTable(out))
+	}
+	if err := r.WriteTable(out); err != nil {
+		return false, err
+	}
+	return r.Broken(), write(o.json, r.WriteJSON)
 }
 
 // chosen are the experiments that the options ask for, as they ask for them.

@@ -79,6 +79,7 @@ var streamBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); retur
 // ends. Write has no deadline: a front that does not read holds this goroutine
 // and its buffer, and nothing else, until its connection or process is closed.
 func (s *callServer) copyStream(r io.ReadCloser) {
+	s.leavePlace()
 	stop := context.AfterFunc(s.ctx, func() { r.Close() })
 	defer func() {
 		if stop() {
@@ -96,7 +97,6 @@ func (s *callServer) copyStream(r io.ReadCloser) {
 	// fills it borrows a large one for as long as it is busy.
 	small := make([]byte, streamBuffer)
 	s.out, s.inline = nil, nil
-	s.leavePlace()
 	buf := small
 	var borrowed *[]byte
 	b, ok := r.(bulk)

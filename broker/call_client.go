@@ -22,14 +22,14 @@ import (
 // Calls in progress are bounded, and the room is shared fairly between the
 // clients' addresses ([Turns]); a stream that has begun no longer counts, since
 // the broker bounds those by sessions. Idle connections are kept, the latest
-// used first, so that the rest of a burst goes away.
+// used first of those that fit, so that the rest of a burst goes away.
 type CallClient struct {
 	dial  func(context.Context) (*net.UnixConn, error)
 	turns *Turns
 
 	mu     sync.Mutex
 	idle   []*clientConn
-	sweep  *time.Timer // of idle connections with a place; nil without any
+	sweep  *time.Timer // of idle connections with a place; nil when none is set
 	closed bool
 
 	placeTime time.Duration

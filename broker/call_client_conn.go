@@ -23,7 +23,7 @@ type clientConn struct {
 
 	received rawio.RightsReader // the socket
 	place    *shm.Place         // where large bodies go; may be nil
-	since    time.Time          // when it became idle, if it has a place
+	placed   time.Time          // when the last one went there
 
 	ring   atomic.Pointer[ringReceiver] // what is to come of a stream, from the file on
 	closed atomic.Bool

@@ -3,13 +3,14 @@ package broker
 import (
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"shellagent/internal/shm"
 	"shellagent/shell"
 )
 
-// placeTime is how long an idle connection is kept that has a place for bodies.
+// placeTime is how long an idle connection is kept whose place for bodies has none.
 const placeTime = 10 * time.Second
 
 // answers reads what the broker answers, and the file that may come with it.
@@ -33,6 +34,7 @@ func (c *clientConn) placeBody(call *shell.Call) error {
 	if c.place == nil || call.Size > shm.PlaceSize {
 		return unavailable(fmt.Errorf("no place for a body of %d bytes: %w", call.Size, errCodec))
 	}
+	c.placed = time.Now()
 	if _, err := io.ReadFull(call.Body, c.place.Bytes()[:call.Size]); err != nil {
 		return bodyError(err)
 	}
@@ -67,37 +69,40 @@ func (c *CallClient) takeIdle(large bool) *clientConn {
 		}
 	}
 	conn := c.idle[at]
-	c.idle = append(c.idle[:at], c.idle[at+1:]...)
+	c.idle = slices.Delete(c.idle, at, at+1)
 	return conn
 }
 
 // keepPlace has a connection that became idle closed in time. c.mu is held.
 func (c *CallClient) keepPlace(conn *clientConn) {
-	if conn.place == nil {
-		return
-	}
-	conn.since = time.Now()
-	if c.sweep == nil {
+	if conn.place != nil && c.sweep == nil {
 		c.sweep = time.AfterFunc(c.placeTime, c.endPlaces)
 	}
 }
 
-// endPlaces closes the connections whose place has been idle for long.
+// endPlaces closes the idle connections whose place was not used for long.
 func (c *CallClient) endPlaces() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	kept, left := c.idle[:0], false
-	for _, conn := range c.idle {
-		if conn.place != nil && time.Since(conn.since) >= c.placeTime {
-			conn.end()
-			continue
+	c.sweep = nil
+	var over []*clientConn
+	next := time.Duration(-1)
+	c.idle = slices.DeleteFunc(c.idle, func(conn *clientConn) bool {
+		if conn.place == nil {
+			return false
 		}
-		kept = append(kept, conn)
-		left = left || conn.place != nil
+		left := c.placeTime - time.Since(conn.placed)
+		if left <= 0 {
+			over = append(over, conn)
+		} else if next < 0 || left < next {
+			next = left
+		}
+		return left <= 0
+	})
+	if next > 0 {
+		c.sweep = time.AfterFunc(next, c.endPlaces)
 	}
-	clear(c.idle[len(kept):])
-	c.idle, c.sweep = kept, nil
-	if left && !c.closed {
-		c.sweep = time.AfterFunc(c.placeTime, c.endPlaces)
+	c.mu.Unlock()
+	for _, conn := range over {
+		conn.end()
 	}
 }

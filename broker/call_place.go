@@ -14,7 +14,8 @@ const (
 	// well, on a connection that has none yet.
 	placeFrom = 128 << 10
 	// maxPlaces bounds that memory: 32 of 516 KiB. More bodies at a time go over the
-	// socket.
+	// socket, which costs more and no worse. A connection has its place also while its
+	// call waits, so that whoever has a key can have all of them.
 	maxPlaces = 32
 )
 

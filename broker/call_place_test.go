@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -115,7 +116,10 @@ func TestIdlePlacesAreGivenBack(t *testing.T) {
 	l := newLink(t, 2, handlerFunc(sum))
 	l.placeTime = 10 * time.Millisecond
 	send(t, l, noise(placeFrom))
-	eventually(t, "the place is gone at both ends", func() bool { return l.placed() == 0 && places.Load() == before })
+	eventually(t, "the place is gone at both ends, whatever else is sent", func() bool {
+		send(t, l, []byte("a key"))
+		return l.placed() == 0 && places.Load() == before
+	})
 	send(t, l, noise(placeFrom))
 }
 
@@ -187,30 +191,8 @@ func TestTakenOverFrontWritesToAPlace(t *testing.T) {
 			return &shell.Reply{Status: 200}
 		}))
 	}()
-	message, err := appendMessage(nil, post(make([]byte, placeFrom)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := front.Write(message); err != nil {
-		t.Fatal(err)
-	}
-	raw, err := front.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := rawio.RightsReader{Raw: raw}
-	answer := make([]byte, 1)
-	_, file, err := in.Read(answer)
-	if err != nil || file == nil || answer[0] != answerPlace {
-		t.Fatalf("answer %d, file %v, %v", answer, file, err)
-	}
-	defer file.Close()
-	mem, err := unix.Mmap(int(file.Fd()), 0, shm.PlaceSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, mem := askedForPlace(t, &takenOver{t: t, conn: front}, post(bytes.Repeat([]byte{1}, placeFrom)))
 	defer unix.Munmap(mem)
-	copy(mem, bytes.Repeat([]byte{1}, placeFrom))
 	if _, err := front.Write(bodyPlaced); err != nil {
 		t.Fatal(err)
 	}
@@ -229,4 +211,90 @@ func TestTakenOverFrontWritesToAPlace(t *testing.T) {
 	if err := <-ended; !errors.Is(err, errCodec) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// What is judged is what is typed, also while a front changes it: all of what was
+// signed, or nothing.
+func TestTakenOverFrontWritesWhileABodyIsJudged(t *testing.T) {
+	key := newTestKey(t)
+	a := newTestAgent(t, oneSource(key))
+	s := a.open("debug", key)
+	want := ""
+	for i, tamper := range []string{"not", "before", "while", "not", "while", "before", "while", "not", "while", "while", "not"} {
+		text := strings.Repeat(string(rune('a'+i)), placeFrom)
+		front := a.takenOver()
+		in, mem := askedForPlace(t, front, s.stdin(uint64(len(want)), text))
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		close(stopped)
+		other := mem[len(text)/2 : len(text)]
+		switch tamper {
+		case "before":
+			other[0] = '!'
+		case "while":
+			stopped = make(chan struct{})
+			go func() {
+				defer close(stopped)
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						copy(other, bytes.Repeat([]byte{'!'}, 64))
+						copy(other, text[:64])
+					}
+				}
+			}()
+		}
+		if _, err := front.conn.Write(bodyPlaced); err != nil {
+			t.Fatal(err)
+		}
+		var kind [1]byte
+		if _, _, err := in.Read(kind[:]); err != nil || kind[0] != answerReply {
+			t.Fatalf("%s: answer %d, %v", tamper, kind, err)
+		}
+		r, _, err := (&clientConn{sock: front.conn, in: front.in}).readReply()
+		close(stop)
+		<-stopped
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case r.Status == 200 && tamper != "before":
+			want += text
+		case r.Status == 200 || tamper == "not":
+			t.Errorf("tampered with: %s; answered with %d %s", tamper, r.Status, r.Code)
+		}
+		eventually(t, "what was signed is typed", func() bool { return s.program.read() == want })
+		front.conn.Close()
+		unix.Munmap(mem)
+	}
+}
+
+// askedForPlace sends a call and puts its body where the broker asks for it.
+func askedForPlace(t *testing.T, front *takenOver, c *shell.Call) (*rawio.RightsReader, []byte) {
+	t.Helper()
+	body, err := io.ReadAll(c.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := front.conn.Write(callHeader(t, c)); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := front.conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &rawio.RightsReader{Raw: raw}
+	answer := make([]byte, 1)
+	_, file, err := in.Read(answer)
+	if err != nil || file == nil || answer[0] != answerPlace {
+		t.Fatalf("answer %d, file %v, %v", answer, file, err)
+	}
+	defer file.Close()
+	mem, err := unix.Mmap(int(file.Fd()), 0, shm.PlaceSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(mem, body)
+	return in, mem
 }

@@ -40,11 +40,7 @@ func NewPrivateKey(key crypto.Signer) (*PrivateKey, error) {
 
 // GeneratePrivateKey makes an Ed25519 key.
 func GeneratePrivateKey() (*PrivateKey, error) {
-	key, err := generateEd25519()
-	if err != nil {
-		return nil, err
-	}
-	return NewPrivateKey(key)
+	return NewPrivateKey(generateEd25519())
 }
 
 // PublicKey returns the public half.

@@ -34,7 +34,12 @@ func (s *surroundings) runOnPipes(ctx context.Context, r remote, target string, 
 // off as input that ended: the program is hung up.
 func (s *surroundings) sendInput(r remote, in io.Reader) {
 	from := &fallible{in: in}
-	_, err := io.CopyBuffer(r, from, make([]byte, inputSize))
+	var err error
+	if itself, ok := r.(io.ReaderFrom); ok {
+		_, err = itself.ReadFrom(from)
+	} else {
+		_, err = io.CopyBuffer(r, from, make([]byte, inputSize))
+	}
 	switch {
 	case from.err != nil:
 		s.ui.warn("cannot read the input, the program is hung up: %v", from.err)

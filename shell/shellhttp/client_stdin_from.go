@@ -5,27 +5,46 @@ import (
 	"slices"
 )
 
+// smallRead is how much is read to where it is copied from, in bytes: what a pipe
+// holds. Where that is there at once, there is more.
+const smallRead = 64 << 10
+
 // ReadFrom implements [io.ReaderFrom]: it queues what in brings, as [Session.Write]
-// does, until in ends or input cannot be delivered. What is read is not copied again
-// before it is sent, as a rule. What is written meanwhile waits for in.
+// does, until in ends or input cannot be delivered. Where much comes at once, it is
+// read to where it is sent from. What is written meanwhile may wait for in.
 func (s *Session) ReadFrom(in io.Reader) (n int64, err error) {
+	buf, much := make([]byte, smallRead), false
 	for {
-		room, err := s.stdin.claim()
-		if err != nil {
-			return n, err
+		var m int
+		var ended error
+		if much {
+			m, much, ended, err = s.stdin.readInto(in)
+		} else {
+			m, ended = in.Read(buf)
+			_, err = s.stdin.write(buf[:m])
+			much = m == len(buf)
 		}
-		m, ended := in.Read(room)
 		n += int64(m)
-		if err := s.stdin.keep(room[:m]); err != nil {
+		switch {
+		case err != nil:
 			return n, err
-		}
-		if ended == io.EOF {
+		case ended == io.EOF:
 			return n, nil
-		}
-		if ended != nil {
+		case ended != nil:
 			return n, ended
 		}
 	}
+}
+
+// readInto reads once, to behind the queue. much says that it filled what room there
+// was; ended is what the reader said, err why no more is taken.
+func (q *stdinSender) readInto(in io.Reader) (n int, much bool, ended, err error) {
+	room, err := q.claim()
+	if err != nil {
+		return 0, false, nil, err
+	}
+	n, ended = in.Read(room)
+	return n, n == len(room), ended, q.keep(room[:n])
 }
 
 // claim returns memory behind the queue, which is neither moved nor sent before

@@ -33,7 +33,7 @@ type begunPost struct {
 // held.
 func (q *stdinSender) quiet() bool {
 	return q.cover == nil && q.workers == 1 && q.started == 1 && q.idle == 1 && q.err == nil && !q.eof &&
-		!q.sending && q.begun == nil && q.waiting() == 0 && len(q.posts) == 0
+		!q.sending && !q.claimed && q.begun == nil && q.waiting() == 0 && len(q.posts) == 0
 }
 
 func (q *stdinSender) writePrompt(p []byte) bool {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
@@ -80,17 +79,21 @@ func TestReadFromArrives(t *testing.T) {
 	}
 }
 
-// What is written while something is read waits, and is not mixed into it.
+// What is written while much is read waits, and is not mixed into it.
 func TestWriteWaitsForAReadFrom(t *testing.T) {
 	b := newTestBroker(t, map[string]script{"cat": catScript})
 	s := open(t, serve(t, b).client(t), "cat", shell.OpenRequest{})
 	r, w := io.Pipe()
 	reading := make(chan struct{})
-	begin := sync.OnceFunc(func() { close(reading) })
+	reads := 0
 	go s.ReadFrom(readerFunc(func(p []byte) (int, error) {
-		begin()
+		if reads++; reads == 2 { // the first was full
+			close(reading)
+		}
 		return r.Read(p)
 	}))
+	much := strings.Repeat("m", smallRead)
+	w.Write([]byte(much))
 	<-reading
 	written := make(chan error, 1)
 	go func() {
@@ -103,8 +106,8 @@ func TestWriteWaitsForAReadFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.CloseWrite()
-	if o := readAll(t, s); !strings.HasPrefix(string(o.out), "read ") || !strings.HasSuffix(string(o.out), "written") {
-		t.Errorf("%q came back", o.out)
+	if o := readAll(t, s); string(o.out) != much+"read written" {
+		t.Errorf("%d bytes came back, at their end %q", len(o.out), o.out[max(0, len(o.out)-20):])
 	}
 }
 
