@@ -22,6 +22,7 @@ type clientConn struct {
 	stop func() bool   // forgets the caller's ctx
 
 	received rawio.RightsReader // the socket
+	large    bool               // the call under way has a large body
 	place    *shm.Place         // where large bodies go; may be nil
 	placed   time.Time          // when the last one went there
 
@@ -75,11 +76,12 @@ func (c *clientConn) Close() error {
 // roundTrip sends a message and reads the reply, after the rest of the body
 // when the broker asks for it.
 func (c *clientConn) roundTrip(message []byte, call *shell.Call) (*shell.Reply, bool, error) {
+	c.large = call.Size > maxInline
 	if _, err := c.sock.Write(message); err != nil {
 		return nil, false, unavailable(err)
 	}
 	kind, err := c.in.ReadByte()
-	if err == nil && kind != answerReply && call.Size > maxInline {
+	if err == nil && kind != answerReply && c.large {
 		if err := c.bring(call, kind); err != nil {
 			return nil, false, err
 		}
@@ -94,7 +96,7 @@ func (c *clientConn) roundTrip(message []byte, call *shell.Call) (*shell.Reply, 
 	return c.readReply()
 }
 
-// unavailableKind is the error for an answer that none is here.
+// unavailableKind is the error for an answer that may not come here.
 func unavailableKind(kind byte) error {
 	return unavailable(fmt.Errorf("answer of kind %d: %w", kind, errCodec))
 }

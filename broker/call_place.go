@@ -2,7 +2,6 @@ package broker
 
 import (
 	"io"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -19,8 +18,8 @@ const (
 	maxPlaces = 32
 )
 
-// places counts the connections that have a place, in this process.
-var places atomic.Int32
+// places are the connections of this process that have a place.
+var places = newCrowd[struct{}](maxPlaces, maxPlaces)
 
 // bodyPlaced is what the front sends when a body is where it was asked to be.
 var bodyPlaced = []byte{0}
@@ -55,13 +54,12 @@ func (s *callServer) askPlace(n int) (bool, error) {
 	case s.place != nil:
 		_, err := s.conn.Write([]byte{answerPlace})
 		return true, err
-	case places.Add(1) > maxPlaces:
-		places.Add(-1)
+	case !places.enter(struct{}{}):
 		return false, nil
 	}
 	place, file, err := shm.NewPlace()
 	if err != nil {
-		places.Add(-1)
+		places.leave(struct{}{})
 		return false, nil
 	}
 	defer file.Close()
@@ -75,6 +73,6 @@ func (s *callServer) leavePlace() {
 	if s.place != nil {
 		s.place.Close()
 		s.place = nil
-		places.Add(-1)
+		places.leave(struct{}{})
 	}
 }

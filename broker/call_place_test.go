@@ -56,7 +56,7 @@ func send(t *testing.T, l *link, body []byte) {
 
 // Whatever way a body takes, it arrives, and so does what follows on the connection.
 func TestBodiesGoThroughMemory(t *testing.T) {
-	before := places.Load()
+	before := inside(places)
 	l := newLink(t, 1, handlerFunc(sum))
 	data := noise(shell.MaxCallBody)
 	for _, step := range []struct{ size, placed int }{
@@ -72,13 +72,13 @@ func TestBodiesGoThroughMemory(t *testing.T) {
 		t.Errorf("%d connections were made", n)
 	}
 	l.end()
-	if n := places.Load(); n != before {
+	if n := inside(places); n != before {
 		t.Errorf("%d places are left, %d before", n, before)
 	}
 }
 
 func TestManyBodiesGoThroughMemoryAtATime(t *testing.T) {
-	before := places.Load()
+	before := inside(places)
 	l := newLink(t, 8, handlerFunc(sum))
 	data := noise(shm.PlaceSize + 8)
 	var senders sync.WaitGroup
@@ -94,31 +94,30 @@ func TestManyBodiesGoThroughMemoryAtATime(t *testing.T) {
 		t.Error("no memory was used")
 	}
 	l.end()
-	if n := places.Load(); n != before {
+	if n := inside(places); n != before {
 		t.Errorf("%d places are left, %d before", n, before)
 	}
 }
 
 // Bodies beyond the bound of memory go over the socket.
 func TestPlacesAreBounded(t *testing.T) {
-	places.Add(maxPlaces)
-	defer places.Add(-maxPlaces)
-	before := places.Load()
+	filled(t, places)
+	before := inside(places)
 	l := newLink(t, 1, handlerFunc(sum))
 	send(t, l, noise(placeFrom))
-	if n := l.placed(); n != 0 || places.Load() != before {
+	if n := l.placed(); n != 0 || inside(places) != before {
 		t.Errorf("%d places more than there may be", n)
 	}
 }
 
 func TestIdlePlacesAreGivenBack(t *testing.T) {
-	before := places.Load()
+	before := inside(places)
 	l := newLink(t, 2, handlerFunc(sum))
 	l.placeTime = 10 * time.Millisecond
 	send(t, l, noise(placeFrom))
 	eventually(t, "the place is gone at both ends, whatever else is sent", func() bool {
 		send(t, l, []byte("a key"))
-		return l.placed() == 0 && places.Load() == before
+		return l.placed() == 0 && inside(places) == before
 	})
 	send(t, l, noise(placeFrom))
 }
@@ -144,7 +143,7 @@ func TestPlacedBodyThatIsNotUsed(t *testing.T) {
 		})
 	}
 	t.Run("it is cut", func(t *testing.T) {
-		before := places.Load()
+		before := inside(places)
 		read := make(chan error, 1)
 		l := newLink(t, 1, handlerFunc(func(_ context.Context, c *shell.Call) *shell.Reply {
 			_, err := io.Copy(io.Discard, c.Body)
@@ -162,7 +161,7 @@ func TestPlacedBodyThatIsNotUsed(t *testing.T) {
 		if err := <-l.errs; err != nil {
 			t.Error(err)
 		}
-		if n := places.Load(); n != before {
+		if n := inside(places); n != before {
 			t.Errorf("%d places are left, %d before", n, before)
 		}
 	})

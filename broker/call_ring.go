@@ -2,7 +2,6 @@ package broker
 
 import (
 	"io"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -20,8 +19,8 @@ const (
 // wakeByte is what is sent to wake the other side.
 var wakeByte = []byte{0}
 
-// rings counts the streams that have a ring, in this process.
-var rings atomic.Int32
+// rings are the streams of this process that have a ring.
+var rings = newCrowd[struct{}](maxRings, maxRings)
 
 // ringSender is the broker's end of a stream in memory. From the byte on that brings
 // the memory's file, which is no data, bytes on the socket only wake the other side.
@@ -44,13 +43,12 @@ type bulk interface{ Bulk() bool }
 // beginRing sends the front a ring. It returns false, with nothing done, where there
 // is none to be had.
 func (s *callServer) beginRing() bool {
-	if rings.Add(1) > maxRings {
-		rings.Add(-1)
+	if !rings.enter(struct{}{}) {
 		return false
 	}
 	memory, file, err := shm.NewRing()
 	if err != nil {
-		rings.Add(-1)
+		rings.leave(struct{}{})
 		return false
 	}
 	defer file.Close()
@@ -66,7 +64,7 @@ func (s *callServer) beginRing() bool {
 
 func (s *callServer) endRing() {
 	s.ring.Load().writer.Ring.Release()
-	rings.Add(-1)
+	rings.leave(struct{}{})
 }
 
 // copyRing passes frames on through memory until the stream or the connection ends.

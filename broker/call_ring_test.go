@@ -89,7 +89,7 @@ func TestMuchGoesThroughMemory(t *testing.T) {
 		}},
 	} {
 		t.Run(in.name, func(t *testing.T) {
-			before := rings.Load()
+			before := inside(rings)
 			l, stream := newFlood(t, data)
 			c := stream.(*clientConn)
 			if got := in.read(t, c); !bytes.Equal(got, data) {
@@ -101,7 +101,7 @@ func TestMuchGoesThroughMemory(t *testing.T) {
 			if err := <-l.errs; err != nil {
 				t.Error(err)
 			}
-			if n := rings.Load(); n != before {
+			if n := inside(rings); n != before {
 				t.Errorf("%d rings are left, %d before", n, before)
 			}
 			stream.Close()
@@ -118,6 +118,20 @@ type smallReads struct {
 }
 
 func (s *smallReads) Read(p []byte) (int, error) { return s.Reader.Read(p[:min(s.n, len(p))]) }
+
+// inside is how many there are.
+func inside(c *crowd[struct{}]) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// filled leaves no room until the end of the test.
+func filled(t *testing.T, c *crowd[struct{}]) {
+	for c.enter(struct{}{}) {
+		t.Cleanup(func() { c.leave(struct{}{}) })
+	}
+}
 
 // What is a little, or no bulk, and what comes when there is enough shared memory
 // already, goes over the socket.
@@ -143,15 +157,14 @@ func TestNoMemoryForALittle(t *testing.T) {
 	}
 	check(r.Stream, len(data))
 	r.Stream.Close()
-	rings.Add(maxRings)
-	defer rings.Add(-maxRings)
+	filled(t, rings)
 	_, crowded := newFlood(t, data)
 	check(crowded, len(data))
 }
 
 // A client that goes away while the ring is full leaves nothing behind.
 func TestHangUpEndsAFullRing(t *testing.T) {
-	before := rings.Load()
+	before := inside(rings)
 	l, stream := newFlood(t, noise(8<<20))
 	c := stream.(*clientConn)
 	for buf := make([]byte, 64<<10); c.ringOf() == nil; {
@@ -163,7 +176,7 @@ func TestHangUpEndsAFullRing(t *testing.T) {
 	if err := <-l.errs; err != nil {
 		t.Error(err)
 	}
-	if n := rings.Load(); n != before {
+	if n := inside(rings); n != before {
 		t.Errorf("%d rings are left, %d before", n, before)
 	}
 	if _, err := c.Read(make([]byte, 10)); err == nil {
