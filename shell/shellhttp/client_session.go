@@ -28,8 +28,7 @@ type Session struct {
 	failed  error   // why the session cannot go on
 	closed  bool
 	waiting bool            // Next runs
-	seen    bool            // output was returned
-	quiet   *time.Timer     // a terminal on which nothing was seen yet; may be nil
+	quiet   *time.Timer     // a terminal's on which nothing was seen yet, else nil
 	watched context.Context // whose end cuts the stream meanwhile
 	unwatch func() bool
 	stopped chan struct{} // between Suspend and Continue
@@ -127,13 +126,15 @@ func (s *Session) endNext(f shell.Frame, err error) error {
 	s.waiting = false
 	s.exited = err == nil && f.Type == shell.FrameExit
 	exited := s.exited
-	first := err == nil && !s.seen && isOutput(f.Type)
-	s.seen = s.seen || first
+	var quiet *time.Timer
+	if err == nil && isOutput(f.Type) {
+		quiet, s.quiet = s.quiet, nil
+	}
 	if err != nil && s.failed != nil {
 		err = s.failed // why, rather than how the stream noticed
 	}
 	s.mu.Unlock()
-	if first && s.quiet != nil && s.quiet.Stop() {
+	if quiet != nil && quiet.Stop() {
 		// Now that there is something to answer to, somebody may type.
 		s.prepareInput()
 	}
