@@ -78,19 +78,22 @@ func TestWriterKeepsItsError(t *testing.T) {
 	}
 }
 
-func TestReaderReadsAllAndEnds(t *testing.T) {
+// pipe is one, with its reading end's descriptor.
+func pipe(t *testing.T) (r, w *os.File, raw syscall.RawConn) {
+	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
-	if err := syscall.SetNonblock(int(r.Fd()), true); err != nil {
+	t.Cleanup(func() { r.Close(); w.Close() })
+	if raw, err = r.SyscallConn(); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := r.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	return r, w, raw
+}
+
+func TestReaderReadsAllAndEnds(t *testing.T) {
+	r, w, raw := pipe(t)
 	data := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
 	go func() {
 		for at := 0; at < len(data); at += 32 << 10 {
@@ -106,16 +109,7 @@ func TestReaderReadsAllAndEnds(t *testing.T) {
 
 // A deadline ends a read also while the thread waits by itself.
 func TestReaderKeepsDeadlines(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer w.Close()
-	raw, err := r.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, w, raw := pipe(t)
 	in := &bulk.Reader{From: r, Raw: raw}
 	if _, err := w.Write(make([]byte, 32<<10)); err != nil {
 		t.Fatal(err)
@@ -144,16 +138,7 @@ func (w *waits) Read(f func(fd uintptr) bool) error {
 
 // Where a read filled its buffer there is more, and nothing to wait for.
 func TestReaderWaitsOnlyAfterItReadEverything(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer w.Close()
-	raw, err := r.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, w, raw := pipe(t)
 	counted := &waits{RawConn: raw}
 	in := &bulk.Reader{From: r, Raw: counted}
 	if _, err := w.Write(make([]byte, 48<<10)); err != nil {
