@@ -42,7 +42,9 @@ func newCoverClock(now time.Time, tick time.Duration) *coverClock {
 // will be asked for again: a clock that was held up leaves ticks out and does not
 // make up for them.
 func (c *coverClock) next(now time.Time) time.Time {
-	c.count++
+	if c.count++; c.count == 0 {
+		return c.start // as soon as can be, however late that is
+	}
 	if late := now.Add(coverLead).Sub(c.start.Add(time.Duration(c.count) * c.tick)); late > 0 {
 		c.count += int64((late + c.tick - 1) / c.tick)
 	}

@@ -35,6 +35,21 @@ func TestKeysDoNotMoveTheClock(t *testing.T) {
 	}
 }
 
+// The key that begins a burst waits for no tick, though a moment passes before the
+// clock is asked; nor does one that is typed while the machine is busy.
+func TestTheFirstKeyLeavesAtOnce(t *testing.T) {
+	start := time.Unix(1_800_000_000, 0)
+	for _, late := range []time.Duration{0, 3 * time.Microsecond, coverLead, coverTick - coverLead} {
+		c := newCoverClock(start, coverTick)
+		if got := c.next(start.Add(late)).Sub(start); got != coverLead {
+			t.Errorf("asked %v later it leaves after %v", late, got)
+		}
+		if got := c.next(start.Add(late + coverLead)).Sub(start); got != coverLead+coverTick {
+			t.Errorf("asked %v later the next one leaves after %v", late, got)
+		}
+	}
+}
+
 func TestCoverEndsAWhileAfterTheLastKey(t *testing.T) {
 	start := time.Unix(1_800_000_000, 0)
 	tails := map[time.Duration]bool{}
