@@ -161,6 +161,21 @@ func TestReaderWaitsOnlyAfterItReadEverything(t *testing.T) {
 	}
 }
 
+// Who shares the processor is never kept waiting for what comes next.
+func TestSharedReaderDoesNotWait(t *testing.T) {
+	r, w, raw := pipe(t)
+	counted := &waits{RawConn: raw}
+	in := &bulk.Reader{From: r, Raw: counted, Shared: true}
+	for range 3 {
+		if _, err := w.Write(make([]byte, 32<<10)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := in.Read(make([]byte, 64<<10)); n != 32<<10 || err != nil || counted.n != 0 {
+			t.Errorf("%d bytes, %v, after %d waits", n, err, counted.n)
+		}
+	}
+}
+
 func TestPipeHoldsMoreOnceThereIsMuch(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

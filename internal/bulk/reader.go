@@ -16,12 +16,16 @@ const (
 
 // Reader reads From. While there is much to read, the thread waits for more by
 // itself, for a moment: what parks a goroutine and wakes it costs more than the
-// read. It is for a program that has little else to do, since the thread waits
-// with its processor, and for one goroutine at a time.
+// read. The thread waits with its processor, and nobody may look meanwhile whether
+// other goroutines have something to read, for up to 10 ms while much comes: see
+// Shared. It is for one goroutine at a time.
 type Reader struct {
 	From io.Reader
 	// Raw is the descriptor of From.
 	Raw syscall.RawConn
+	// Shared says that the program does more than read this, and must do it in
+	// time: nothing waits in the kernel. It may be changed between reads.
+	Shared bool
 
 	busy bool
 	full bool // the last read filled its buffer: there is more, most likely
@@ -30,7 +34,7 @@ type Reader struct {
 
 // Read implements [io.Reader].
 func (r *Reader) Read(p []byte) (int, error) {
-	if r.busy && !r.full {
+	if r.busy && !r.full && !r.Shared {
 		if r.wait == nil {
 			r.wait = func(fd uintptr) bool {
 				r.busy = awaitReadable(fd, patience)

@@ -74,7 +74,7 @@ func (c *comeback) readdressed(st *stream) {
 	case c.moved <- struct{}{}:
 	default:
 	}
-	if st.local != nil && !isOurs(st.local.IP) {
+	if local := st.over.local; local != nil && !isOurs(local.IP) {
 		st.cancel(errMoved)
 	}
 }

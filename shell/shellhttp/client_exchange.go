@@ -43,10 +43,15 @@ type exchange struct {
 	// reached, when not nil, is set once there is a connection: from then on
 	// an error does not tell whether the agent has the request.
 	reached *atomic.Bool
-	// local, when not nil, is set to this side's address of the connection.
-	local *atomic.Pointer[net.TCPAddr]
-	// trip, when not nil, is set to the connection's round trip, where that is known.
-	trip *atomic.Int64
+	// over, when not nil, is set to what is known of the connection.
+	over *atomic.Pointer[connection]
+}
+
+// connection is what an exchange knows of the one that it goes over.
+type connection struct {
+	local *net.TCPAddr  // this side's address, nil when not known
+	trip  time.Duration // a round trip when it was taken, 0 when not known
+	bulk  *bulkConn     // what carries TLS, nil when it is something else
 }
 
 // answered is the start of an answer. Its body must be closed; then stop.
@@ -122,7 +127,7 @@ type attempt func(ctx context.Context, x exchange, token string) (*answered, err
 func (c *Client) overStreams(ctx context.Context, x exchange, token string) (*answered, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(x.timeout, func() { stop(errNoAnswer) })
-	if x.reached != nil || x.local != nil {
+	if x.reached != nil || x.over != nil {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: x.gotConn})
 	}
 	resp, err := c.streams.RoundTrip(c.request(ctx, x, token))
@@ -141,12 +146,16 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	if x.reached != nil {
 		x.reached.Store(true)
 	}
-	if t, ok := tcpOf(info.Conn); ok && x.trip != nil {
-		x.trip.Store(int64(roundTripOf(t)))
+	if x.over == nil {
+		return
 	}
-	if addr, ok := info.Conn.LocalAddr().(*net.TCPAddr); ok && x.local != nil {
-		x.local.Store(addr)
+	c := new(connection)
+	if t, ok := tcpOf(info.Conn); ok {
+		c.trip = roundTripOf(t)
 	}
+	c.local, _ = info.Conn.LocalAddr().(*net.TCPAddr)
+	c.bulk, _ = below(info.Conn).(*bulkConn)
+	x.over.Store(c)
 }
 
 func (c *Client) request(ctx context.Context, x exchange, token string) *http.Request {

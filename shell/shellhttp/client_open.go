@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -172,7 +171,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*stream, error) {
 	x.accept, x.timeout = c.cfg.Encoding.mediaType(), c.cfg.Timeout
 	x.compressed = c.compress.Load()
-	x.local, x.trip = new(atomic.Pointer[net.TCPAddr]), new(atomic.Int64)
+	x.over = new(atomic.Pointer[connection])
+	x.over.Store(new(connection))
 	// The stream outlives ctx, which bounds its opening.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })()
@@ -182,7 +182,7 @@ func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*
 		return nil, err
 	}
 	st := newStream(a, c.times, end)
-	st.local, st.trip = x.local.Load(), time.Duration(x.trip.Load())
+	st.over = x.over.Load()
 	if st.body, err = plainBody(a.Header, a.Body, x.compressed); err != nil {
 		st.body, err = a.Body, fmt.Errorf("%w: %w", ErrStream, err)
 		st.close(nil)
@@ -204,6 +204,9 @@ func (c *Client) openStream(ctx context.Context, key *sessionKey, x exchange) (*
 	if err != nil {
 		st.close(nil)
 		return nil, err
+	}
+	if st.over.bulk != nil {
+		st.over.bulk.in.Shared = st.info.Terminal // with keys, and the clock of their cover
 	}
 	st.begin(f.End)
 	return st, nil

@@ -47,7 +47,7 @@ func newSession(c *Client, key *sessionKey, st *stream) *Session {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.posts.renew(s.ctx)
 	s.control = newControlSender(s, st.info.Terminal)
-	s.stdin = newStdinSender(s, st.info.Stdin, st.info.Terminal, st.trip)
+	s.stdin = newStdinSender(s, st.info.Stdin, st.info.Terminal, st.over.trip)
 	if st.info.Terminal {
 		s.quiet = time.AfterFunc(quietTime, s.prepareInput)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,10 +30,9 @@ var (
 // goroutine, close for any.
 type stream struct {
 	info  shell.SessionInfo
-	end   uint64        // offset after the last frame that was read
-	gaps  bool          // output may be skipped: a watcher's
-	local *net.TCPAddr  // this side's address of the connection, nil when not known
-	trip  time.Duration // the connection's round trip when it was new, 0 when not known
+	end   uint64 // offset after the last frame that was read
+	gaps  bool   // output may be skipped: a watcher's
+	over  *connection
 	times clientTimes
 
 	ctx    context.Context

@@ -258,9 +258,9 @@ func TestAnAddressThatIsGone(t *testing.T) {
 	if b.seen("GET ") != 0 {
 		t.Error("a good connection was cut")
 	}
-	elsewhere := *s.stream.local
+	elsewhere := *s.stream.over.local
 	elsewhere.IP = []byte{192, 0, 2, 1}
-	s.stream.local = &elsewhere
+	s.stream.over.local = &elsewhere
 	s.readdressed()
 	io.WriteString(s, "x")
 	s.CloseWrite()

@@ -53,6 +53,22 @@ func TestOneConnection(t *testing.T) {
 	}
 }
 
+// A terminal's output is not waited for in the kernel: keys and the clock of their
+// cover want the processor meanwhile. A connection may serve both kinds in turn.
+func TestOnlyATerminalSharesItsReader(t *testing.T) {
+	b := newTestBroker(t, map[string]script{"end": func(*memProgram) int { return 0 }})
+	client := serve(t, b).client(t)
+	for _, on := range []*shell.Terminal{nil, terminal, nil} {
+		s := open(t, client, "end", shell.OpenRequest{Terminal: on, NoInput: on == nil})
+		over := s.stream.over.bulk
+		if over == nil || over.in.Shared != (on != nil) {
+			t.Errorf("terminal %v: read over %+v", on, over)
+		}
+		readAll(t, s)
+		s.Close()
+	}
+}
+
 // Who types at a program that has said nothing yet finds a connection all the same.
 func TestConnectionForAQuietTerminal(t *testing.T) {
 	b := newTestBroker(t, map[string]script{"cat": catScript})
