@@ -76,10 +76,10 @@ func (s *scene) open(ctx context.Context, o *options) (err error) {
 	if s.site, err = peers.NewSite(peers.Config{Agent: o.agent, Client: o.client, Root: o.peers}); err != nil {
 		return err
 	}
-	if s.long, err = longline.Open(0, roundTrip/2); err != nil {
+	if s.long, err = s.site.Line(0, roundTrip/2); err != nil {
 		return err
 	}
-	if s.wire, err = longline.Open(1, 0); err != nil {
+	if s.wire, err = s.site.Line(1, 0); err != nil {
 		return err
 	}
 	s.site.Addresses = []netip.Addr{s.long.Near(), s.wire.Near()}
@@ -162,11 +162,6 @@ func loadAverage() float64 {
 func (s *scene) close() {
 	if s.site != nil {
 		s.site.Close()
-	}
-	for _, l := range []*longline.Line{s.long, s.wire} {
-		if l != nil {
-			l.Close()
-		}
 	}
 }
 

@@ -40,6 +40,9 @@ func (i Idle) Turn(ctx context.Context, s Subject, _ int) (Values, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := leave(clients); err != nil {
+		return nil, err
+	}
 	each := float64(i.Sessions) * 1024
 	return Values{"KiB": float64(after) / each, "KiB more": float64(after-before) / each}, nil
 }
@@ -50,6 +53,22 @@ func memory(s Subject) (int64, error) {
 		return 0, err
 	}
 	return cost.PSS(pids...)
+}
+
+// leave ends the shells as their users would. A client that is killed leaves a session
+// to which it could come back, and the next round would find it.
+func leave(clients []*driver.Client) error {
+	for _, c := range clients {
+		if err := c.Send([]byte("exit\r")); err != nil {
+			return err
+		}
+	}
+	for _, c := range clients {
+		if _, err := c.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settle leaves everything alone for a while.

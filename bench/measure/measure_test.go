@@ -233,14 +233,19 @@ func TestEveryRoundBeginsWithAnother(t *testing.T) {
 
 func TestMemoryOfIdleSessions(t *testing.T) {
 	idle := Idle{Sessions: 3, Settle: time.Millisecond}
+	left := filepath.Join(t.TempDir(), "left")
+	leaving := fake{script: `trap 'echo left >>` + left + `' EXIT; "$@"`}
 	e := Experiment{Name: "test", Rounds: 1, Limit: 30 * time.Second, Turn: func(ctx context.Context, s Subject, round int) (Values, error) {
 		s.Servers = func() ([]int, error) { return []int{os.Getpid()}, nil }
 		return idle.Turn(ctx, s, round)
 	}}
-	e.Contestants = []Contestant{{"us", honest, peers.Ask{}}}
+	e.Contestants = []Contestant{{"us", leaving, peers.Ask{}}}
 	got := e.Run(t.Context(), slog.New(slog.DiscardHandler)).Outcomes[0]
 	if got.Failed != "" || got.Values["KiB"][0] <= 0 {
 		t.Errorf("%+v", got)
+	}
+	if text, err := os.ReadFile(left); string(text) != strings.Repeat("left\n", 3) {
+		t.Errorf("%q, %v: not all shells ended by themselves", text, err)
 	}
 }
 

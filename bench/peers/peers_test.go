@@ -79,6 +79,37 @@ func TestOnlyRootBuildsASite(t *testing.T) {
 	}
 }
 
+// A benchmark that waited for another finds no line of that one's.
+func TestALineIsGoneBeforeTheNextBenchmark(t *testing.T) {
+	if syscall.Geteuid() != 0 {
+		t.Log("NOT RUN: a line between network namespaces needs root")
+		return
+	}
+	const number = 9
+	first := new(Site)
+	if err := first.lock(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Line(number, 0); err != nil {
+		first.Close()
+		t.Fatal(err)
+	}
+	next := make(chan error)
+	go func() {
+		second := new(Site)
+		defer second.Close()
+		err := second.lock()
+		if err == nil {
+			_, err = second.Line(number, 0)
+		}
+		next <- err
+	}()
+	first.Close()
+	if err := <-next; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWhatWasMadeLastGoesFirst(t *testing.T) {
 	var order []int
 	s := new(Site)

@@ -12,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"shellagent/internal/longline"
 )
 
 const (
@@ -146,6 +149,16 @@ func (s *Site) makeUser() error {
 		}
 	}
 	return nil
+}
+
+// Line opens a line to somewhere else, which [Site.Close] takes away before another
+// benchmark may begin.
+func (s *Site) Line(number int, delay time.Duration) (*longline.Line, error) {
+	l, err := longline.Open(number, delay)
+	if err == nil {
+		s.later(l.Close)
+	}
+	return l, err
 }
 
 func (s *Site) later(f func()) { s.undo = append(s.undo, f) }
