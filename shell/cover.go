@@ -14,8 +14,13 @@ const (
 	// coverShow is how long after it the stream gets its chunk: by then a program
 	// that echoes has done so.
 	coverShow = 1900 * time.Microsecond
+	// coverSoon is how soon there is another chunk where the next request is coverRare
+	// off or more: a shell that has just ended a program shows its prompt about then.
+	// Where requests are less rare it would be more bytes down than up.
+	coverSoon = 2 * time.Millisecond
+	coverRare = 10 * time.Millisecond
 	// coverEvery is how soon there is another chunk where requests are rarer, and
-	// maxCoverShows how many there are to a request at most: output that comes a
+	// maxCoverShows how many of these there are to a request at most: output that comes a
 	// little later than an echo need not wait for the next request.
 	coverEvery    = 4 * time.Millisecond
 	maxCoverShows = 8
@@ -83,6 +88,9 @@ func (c *cover) request(tick time.Duration, now time.Time) {
 	every := max(coverEvery, tick/maxCoverShows)
 	for at := time.Duration(0); at <= max(0, tick-every) && len(c.shows) < maxCoverSteps; at += every {
 		c.shows = append(c.shows, first.Add(at))
+		if at == 0 && tick >= coverRare {
+			c.shows = append(c.shows, first.Add(coverSoon))
+		}
 	}
 }
 

@@ -230,7 +230,7 @@ func TestChunksBetweenRareRequests(t *testing.T) {
 			if _, err := g.Stdin(g.Context(), key, Stdin{Cover: 13 * time.Millisecond}); err != nil {
 				t.Fatal(err)
 			}
-			for _, after := range []time.Duration{coverShow, coverShow + coverEvery, coverShow + 2*coverEvery} {
+			for _, after := range []time.Duration{coverShow, coverShow + coverSoon, coverShow + coverEvery, coverShow + 2*coverEvery} {
 				if w := g.write(st, began); w.after != after || w.size != CoverChunk {
 					t.Errorf("what leaves is %+v, want it after %v", w, after)
 				}
