@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"shellagent/internal/rawio"
+	"shellagent/shell"
 )
 
 // callBody is the broker's side of a call's body. It belongs to the answering
@@ -72,7 +73,8 @@ func (b *callBody) finish() {
 	b.server.release(b.left)
 }
 
-// streamBuffers hold frames on their way from a busy session to the front.
+// streamBuffers hold frames on their way to the front while there are any, and large
+// bodies on their way from it.
 var streamBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
 // copyStream passes frames on until the session's stream or the connection
@@ -90,45 +92,58 @@ func (s *callServer) copyStream(r io.ReadCloser) {
 		_, _ = w.WriteTo(s.conn)
 		return
 	}
-	if p, ok := r.(*frameReader); ok {
-		p.prompt(s.writePrompt)
-	}
-	// An idle session waits with a small buffer; one that
-	// fills it borrows a large one for as long as it is busy.
-	small := make([]byte, streamBuffer)
 	s.out, s.inline = nil, nil
-	buf := small
-	var borrowed *[]byte
+	var room streamRoom
+	defer room.Rest()
+	frames, lends := r.(*frameReader)
+	if lends {
+		frames.prompt(s.writePrompt)
+		frames.lend(&room)
+	}
 	b, ok := r.(bulk)
 	much, sent := ok && b.Bulk(), 0
 	for {
-		n, err := r.Read(buf)
-		sent += n
-		if n > 0 {
-			if _, err := s.conn.Write(buf[:n]); err != nil {
-				break
+		n, err := r.Read(room.Take())
+		if sent += n; n > 0 {
+			// Taken anew: it may be other memory than before a wait.
+			if _, err := s.conn.Write(room.Take()[:n]); err != nil {
+				return
 			}
 		}
 		if err != nil {
-			break
-		}
-		switch busy := n > len(small)/2; {
-		case busy && borrowed == nil:
-			borrowed = streamBuffers.Get().(*[]byte)
-			buf = *borrowed
-		case !busy && borrowed != nil:
-			streamBuffers.Put(borrowed)
-			borrowed, buf = nil, small
+			return
 		}
 		if much && sent >= ringAfter {
 			if much = false; s.beginRing() {
+				if lends {
+					frames.lend(nil)
+				}
+				room.Rest()
 				s.copyRing(r)
-				break
+				return
 			}
 		}
 	}
-	if borrowed != nil {
-		streamBuffers.Put(borrowed)
+}
+
+// streamRoom is one of streamBuffers while it is needed. Its zero value has none yet.
+type streamRoom struct{ borrowed *[]byte }
+
+var _ shell.Room = (*streamRoom)(nil)
+
+// Take implements [shell.Room].
+func (r *streamRoom) Take() []byte {
+	if r.borrowed == nil {
+		r.borrowed = streamBuffers.Get().(*[]byte)
+	}
+	return *r.borrowed
+}
+
+// Rest implements [shell.Room].
+func (r *streamRoom) Rest() {
+	if r.borrowed != nil {
+		streamBuffers.Put(r.borrowed)
+		r.borrowed = nil
 	}
 }
 

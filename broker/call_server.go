@@ -50,12 +50,10 @@ func ServeConn(ctx context.Context, conn *net.UnixConn, h Handler) error {
 }
 
 // What an idle connection holds for each direction: a keystroke's call fits in one
-// and its answer in the other. While a stream is copied there is little besides
-// streamBuffer.
+// and its answer in the other. While a stream has nothing to say there is neither.
 const (
 	callBuffer   = 1 << 10
 	serverBuffer = 4 << 10
-	streamBuffer = 1 << 10
 )
 
 // callServer is one connection. The goroutine that reads a call answers it, so

@@ -16,8 +16,9 @@ type viewer interface {
 	From() uint64
 	// End is the output offset that the session had reached then.
 	End() uint64
-	// Next and Close are as [shell.Stream]'s.
+	// Next, Lend and Close are as [shell.Stream]'s.
 	Next(ctx context.Context, buf []byte) (shell.Frame, error)
+	Lend(room shell.Room)
 	Close()
 }
 
@@ -36,6 +37,7 @@ type frameReader struct {
 	rest   []byte        // encoded, not yet read
 	spare  []byte        // for a p too small to hold a frame
 	chunks *shell.Stream // the stream, if it may be under cover
+	room   shell.Room    // see lend
 }
 
 // frameRoom is the smallest p that is filled directly: below it a frame's
@@ -73,28 +75,54 @@ func (r *frameReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// lend has Read do without its p while it waits: what it reads then is in what
+// room.Take returns. Nil takes it back.
+func (r *frameReader) lend(room shell.Room) {
+	if r.room = room; room == nil {
+		r.stream.Lend(nil)
+		return
+	}
+	r.stream.Lend(frameRoomOf{room})
+}
+
+// frameRoomOf leaves room for a frame's header.
+type frameRoomOf struct{ shell.Room }
+
+// Take implements [shell.Room].
+func (f frameRoomOf) Take() []byte { return f.Room.Take()[shell.FrameHeaderSize:] }
+
 // fill puts one frame into p: its data where it belongs, then its header.
 func (r *frameReader) fill(p []byte) (int, error) {
 	f, err := r.stream.Next(r.ctx, p[shell.FrameHeaderSize:])
 	if err != nil {
 		return 0, err
 	}
+	if r.room != nil {
+		p = r.room.Take()
+	}
+	n := r.encode(f, p)
+	if r.chunks == nil || !r.chunks.Unfinished() || len(p)-n < shell.FrameHeaderSize {
+		return n, nil
+	}
+	// What an observer counts is the bytes that leave together.
+	if f, err = r.stream.Next(r.ctx, p[n+shell.FrameHeaderSize:]); err != nil {
+		return n, err
+	}
+	return n + r.encode(f, p[n:]), nil
+}
+
+// encode puts f into p, and what is too much for it into rest.
+func (r *frameReader) encode(f shell.Frame, p []byte) int {
 	failpoint.Hit(failpoint.FrameTaken, "")
 	if len(f.Data) > len(p)-shell.FrameHeaderSize {
 		r.rest = shell.AppendFrame(nil, f)
 		n := copy(p, r.rest)
 		r.rest = r.rest[n:]
-		return n, nil
+		return n
 	}
 	copy(p[shell.FrameHeaderSize:], f.Data)
 	shell.AppendFrameHeader(p[:0], f.Type, len(f.Data), f.End)
-	n := shell.FrameHeaderSize + len(f.Data)
-	if r.chunks != nil && r.chunks.Unfinished() && len(p)-n >= shell.FrameHeaderSize {
-		// What an observer counts is the bytes that leave together.
-		rest, err := r.fill(p[n:])
-		return n + rest, err
-	}
-	return n, nil
+	return shell.FrameHeaderSize + len(f.Data)
 }
 
 // prompt passes on [shell.Stream.Prompt], where there is one.

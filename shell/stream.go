@@ -22,6 +22,7 @@ type Stream struct {
 	exit   *Frame        // taken when there was something to be told before it
 	gather *gatherer     // a terminal's; nil gives everything as it comes
 	window *window       // a terminal's; nil has none of its own
+	lent
 	streamCover
 	prompt streamPrompt
 
@@ -75,6 +76,8 @@ func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 		}
 		room, chunk := st.beginChunk(buf)
 		if !chunk && st.holds() {
+			// With its memory: what a key shows wakes it, and must cost what
+			// nothing costs.
 			if err := st.wait(ctx); err != nil {
 				return Frame{}, err
 			}
@@ -105,9 +108,11 @@ func (st *Stream) Next(ctx context.Context, buf []byte) (Frame, error) {
 			st.pad = CoverChunk
 			continue
 		}
+		st.rest()
 		if err := st.wait(ctx); err != nil {
 			return Frame{}, err
 		}
+		buf = st.back(buf)
 	}
 }
 

@@ -23,6 +23,7 @@ type Watcher struct {
 	end     uint64
 	quiet   bool // the session was not told
 	leave   sync.Once
+	lent
 }
 
 // Watch lets somebody look on from an address, beginning up to [RedrawTail]
@@ -87,10 +88,12 @@ func (w *Watcher) Next(ctx context.Context, buf []byte) (Frame, error) {
 		if ok || err != nil {
 			return f, err
 		}
+		w.rest()
 		select {
 		case <-w.cursor.wake:
+			buf = w.back(buf)
 		case <-quiet.C:
-			return Frame{Type: FrameKeepalive, End: w.cursor.position(), Data: appendKeepalive(buf[:0])}, nil
+			return Frame{Type: FrameKeepalive, End: w.cursor.position(), Data: appendKeepalive(w.back(buf)[:0])}, nil
 		case <-ctx.Done():
 			return Frame{}, ctx.Err()
 		}

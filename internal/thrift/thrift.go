@@ -15,9 +15,10 @@ import (
 const (
 	look = 2 * time.Second
 	// spent is how much must have been allocated, in bytes, for a look through
-	// all memory to be worth its while; quiet is what may be allocated between
-	// two looks by a process that has nothing else to do.
-	spent = 4 << 20
+	// all memory to be worth its while: 200 idle sessions come to it some
+	// seconds after a first look, when stacks shrink that did not before. quiet is
+	// what may be allocated between two looks by a process that has nothing else to do.
+	spent = 1 << 20
 	quiet = 2 << 20
 	// shrinks is how many collections go before: each halves the stacks that are
 	// mostly unused, and a handshake makes one of 32 KiB out of 2.

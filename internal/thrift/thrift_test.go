@@ -20,10 +20,10 @@ func TestMemoryIsGivenBackOnceAfterABusyTime(t *testing.T) {
 		{50 << 20, false},
 		{1 << 10, true}, // and now it is not
 		{1 << 10, false},
-		{1 << 20, false},
-		{1 << 20, false},
-		{1 << 20, false},
-		{1 << 20, true}, // many quiet looks have come to something
+		{256 << 10, false},
+		{256 << 10, false},
+		{256 << 10, false},
+		{256 << 10, true}, // many quiet looks have come to something
 		{1 << 10, false},
 	} {
 		allocs += c.more
