@@ -21,7 +21,7 @@ func (s *surroundings) runOnPipes(ctx context.Context, r remote, target string, 
 	defer cancel()
 	if input != inputNone {
 		// It may stay in a read that nothing can end; the program ends then.
-		go s.sendInput(r, widened(s.stdin))
+		go s.sendInput(r, openInput(s.stdin))
 	}
 	out := &output{stdout: widened(s.stdout), stderr: s.stderr, notice: s.notice}
 	exit, err := out.copy(ctx, r)
@@ -32,7 +32,8 @@ func (s *surroundings) runOnPipes(ctx context.Context, r remote, target string, 
 
 // sendInput copies input to its end. Input that cannot be read is not passed
 // off as input that ended: the program is hung up.
-func (s *surroundings) sendInput(r remote, in io.Reader) {
+func (s *surroundings) sendInput(r remote, in io.ReadCloser) {
+	defer in.Close()
 	from := &fallible{in: in}
 	var err error
 	if itself, ok := r.(io.ReaderFrom); ok {

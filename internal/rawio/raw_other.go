@@ -2,7 +2,10 @@
 
 package rawio
 
-import "errors"
+import (
+	"errors"
+	"os"
+)
 
 const supported = false
 
@@ -10,3 +13,6 @@ func read(uintptr, []byte) (int, bool, error) { return 0, true, errors.ErrUnsupp
 
 // TryWrite is for Linux alone.
 func TryWrite(uintptr, []byte) (int, bool, error) { return 0, true, errors.ErrUnsupported }
+
+// OpenAgain is for Linux alone.
+func OpenAgain(*os.File, int) (*os.File, error) { return nil, errors.ErrUnsupported }

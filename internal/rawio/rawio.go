@@ -4,8 +4,9 @@
 // A system call that the scheduler is told of wakes the runtime's monitor if the
 // process was idle, a thread that then looks every 20 µs whether the call takes
 // long, until the process is idle again. Where a process wakes up for a keystroke,
-// that is as much as the keystroke's work. What is not told of keeps its processor
-// from other goroutines, so it is for what takes a few microseconds.
+// that is as much as the keystroke's work; where it wakes up for each piece of a
+// flood, a twentieth of it. What is not told of keeps its processor from other
+// goroutines, so it is for what takes some microseconds.
 package rawio
 
 import (
@@ -16,11 +17,10 @@ import (
 	"syscall"
 )
 
-// most is the largest write, in bytes, that the scheduler is not told of.
-const most = 16 << 10
+// most is what the kernel is asked to take at once, in bytes: some 50 µs of copying.
+const most = 256 << 10
 
-// Conn is a connection that is read and written as the package says, what is large
-// excepted. Its other methods are the connection's. One goroutine may read it at a
+// Conn is a connection that is read and written as the package says. Its other methods are the connection's. One goroutine may read it at a
 // time, and one write.
 type Conn struct {
 	net.Conn
@@ -53,9 +53,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // Write implements [net.Conn].
 func (c *Conn) Write(p []byte) (int, error) {
-	if len(p) > most {
-		return c.Conn.Write(p)
-	}
 	n, err := c.out.write(p)
 	if err != nil {
 		err = c.failed("write", err)
@@ -147,7 +144,7 @@ func (w *writer) write(p []byte) (int, error) {
 // attempt writes until there is no room; it returns true when that is over.
 func (w *writer) attempt(fd uintptr) bool {
 	for w.n < len(w.p) {
-		n, done, err := TryWrite(fd, w.p[w.n:])
+		n, done, err := TryWrite(fd, w.p[w.n:min(len(w.p), w.n+most)])
 		if w.err = err; err != nil {
 			return true
 		}
@@ -187,9 +184,6 @@ func (f *File) Read(p []byte) (int, error) { return f.in.Read(p) }
 
 // Write implements [io.Writer].
 func (f *File) Write(p []byte) (int, error) {
-	if len(p) > most {
-		return f.file.Write(p)
-	}
 	return f.out.write(p)
 }
 

@@ -1,11 +1,8 @@
 package terminal
 
 import (
-	"fmt"
 	"io"
 	"os"
-
-	"golang.org/x/sys/unix"
 
 	"shellagent/internal/rawio"
 )
@@ -15,7 +12,7 @@ import (
 // else (a read that blocks a thread made each echo 12 ms) and Close wakes a
 // Read, while the shell that shares the old description notices nothing.
 func openInput(in *os.File) io.ReadCloser {
-	again, err := openAgain(in, os.O_RDONLY)
+	again, err := rawio.OpenAgain(in, os.O_RDONLY)
 	if err != nil {
 		// After su the terminal may belong to somebody else: read it as it is.
 		return io.NopCloser(in)
@@ -27,7 +24,7 @@ func openInput(in *os.File) io.ReadCloser {
 // who writes to it all the time. Closing it leaves out open.
 func OpenOutput(out *os.File) io.WriteCloser {
 	if Is(out) {
-		if again, err := openAgain(out, os.O_WRONLY); err == nil {
+		if again, err := rawio.OpenAgain(out, os.O_WRONLY); err == nil {
 			return &output{out: out, prompt: rawio.NewFile(again)}
 		}
 	}
@@ -54,11 +51,3 @@ func (o *output) Write(p []byte) (int, error) {
 
 // Close implements [io.Closer].
 func (o *output) Close() error { return o.prompt.Close() }
-
-func openAgain(f *os.File, how int) (again *os.File, err error) {
-	err = withFD(f, func(fd int) (err error) {
-		again, err = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), how|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
-		return err
-	})
-	return again, err
-}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"shellagent/internal/bulk"
+	"shellagent/internal/rawio"
 	"shellagent/shell"
 )
 
@@ -109,12 +110,16 @@ func (p *pipes) stdin() io.WriteCloser { return &p.in }
 // pipeInput writes what the program reads.
 type pipeInput struct {
 	*os.File
+	to   io.Writer // the File, see rawio; nil before the first Write
 	much bulk.Pipe
 }
 
 // Write implements [io.Writer].
 func (in *pipeInput) Write(p []byte) (int, error) {
-	n, err := in.File.Write(p)
+	if in.to == nil {
+		in.to = rawio.NewFile(in.File)
+	}
+	n, err := in.to.Write(p)
 	in.much.Moved(n, in.File)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = shell.ErrSuspended
