@@ -19,6 +19,13 @@ var (
 	crowdSizesQuick = []int{1, 10, 100, 300}
 )
 
+// keepalive is how often an idle session of ours says that it is there, and
+// perKey what a key takes of typing at scale, with its echo.
+const (
+	keepalive = 10 * time.Second
+	perKey    = 7900 * time.Microsecond
+)
+
 // scale measures one agent with more and more idle sessions.
 func (o *options) scale(ctx context.Context, out io.Writer) error {
 	s, err := open(ctx, o)
@@ -28,11 +35,11 @@ func (o *options) scale(ctx context.Context, out io.Writer) error {
 	defer s.close()
 	down := measure.Download{Path: s.noiseFile, Want: s.noise[:s.size.bulk]}
 	sc := measure.Scale{
-		Counts: crowdSizes, Repeats: 9, Settle: s.size.settle, Download: down,
-		Typing: measure.Typing{Keys: s.size.keys, From: 3 * time.Millisecond, To: 12 * time.Millisecond},
+		Counts: crowdSizes, Repeats: 3, Settle: s.size.settle, Download: down,
+		Typing: measure.Typing{Keys: int(keepalive / perKey), From: 3 * time.Millisecond, To: 12 * time.Millisecond},
 	}
 	if o.quick {
-		sc.Counts, sc.Repeats = crowdSizesQuick, 5
+		sc.Counts, sc.Repeats = crowdSizesQuick, 2
 	}
 	var subjects [3]measure.Subject
 	for i, ask := range []peers.Ask{

@@ -19,10 +19,12 @@ type Scale struct {
 	Counts []int
 	// Repeats is how often each cost is taken at a point; its median counts.
 	Repeats int
-	// Settle is how long the sessions are left alone before each point; a quarter
-	// of it is how long idleness is looked at.
+	// Settle is how long the sessions are left alone before each point, and after
+	// work before what idleness costs is looked at: a server may clean up.
 	Settle time.Duration
 	// Typing and Download are the work that is done beside the idle sessions.
+	// Idleness is looked at for as long as the typing took; a server whose
+	// sessions say in turns that they are there wants both to be a whole turn.
 	Typing   Typing
 	Download Download
 }
@@ -86,10 +88,6 @@ func (sc Scale) point(ctx context.Context, idle, typing, download Subject) (Poin
 	if err != nil {
 		return Point{}, err
 	}
-	before, err := sc.rest(ctx, idle)
-	if err != nil {
-		return Point{}, err
-	}
 	p := Point{MemoryMiB: float64(bytes) / (1 << 20)}
 	values := make(map[*float64][]float64)
 	for round := range sc.Repeats {
@@ -101,13 +99,10 @@ func (sc Scale) point(ctx context.Context, idle, typing, download Subject) (Poin
 		if err != nil {
 			return Point{}, err
 		}
-		// What idleness costs is what it cost right before and after.
-		after, err := sc.rest(ctx, idle)
+		rest, err := sc.rest(ctx, idle, key.took)
 		if err != nil {
 			return Point{}, err
 		}
-		rest := (before + after) / 2
-		before = after
 		rate := flow["MB/s"]
 		values[&p.IdlePercent] = append(values[&p.IdlePercent], rest*100)
 		values[&p.KeyMs] = append(values[&p.KeyMs], ms)
@@ -123,14 +118,18 @@ func (sc Scale) point(ctx context.Context, idle, typing, download Subject) (Poin
 	return p, nil
 }
 
-// rest returns what share of a processor the server uses when nothing is asked.
-func (sc Scale) rest(ctx context.Context, s Subject) (float64, error) {
+// rest returns what share of a processor the server uses over a time in which
+// nothing is asked, nor was right before.
+func (sc Scale) rest(ctx context.Context, s Subject, over time.Duration) (float64, error) {
+	if err := settle(ctx, sc.Settle); err != nil {
+		return 0, err
+	}
 	meter, err := serverMeter(s)
 	if err != nil {
 		return 0, err
 	}
 	began := time.Now()
-	if err := settle(ctx, sc.Settle/4); err != nil {
+	if err := settle(ctx, over); err != nil {
 		return 0, err
 	}
 	used, err := meter.Used()

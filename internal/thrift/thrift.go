@@ -20,6 +20,10 @@ const (
 	// what may be allocated between two looks by a process that has nothing else to do.
 	spent = 1 << 20
 	quiet = 2 << 20
+	// share is the part of what is in use that must have been allocated as well,
+	// since a look goes through all of that: two thousand idle sessions allocate a
+	// mebibyte every few seconds, to say that they are there.
+	share = 8
 	// shrinks is how many collections go before: each halves the stacks that are
 	// mostly unused, and a handshake makes one of 32 KiB out of 2.
 	shrinks = 4
@@ -33,7 +37,7 @@ const (
 func Run(ctx context.Context, typing *Typing) {
 	ticks := time.NewTicker(look)
 	defer ticks.Stop()
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	var k keeper
 	for {
 		select {
@@ -41,7 +45,8 @@ func Run(ctx context.Context, typing *Typing) {
 		case <-ctx.Done():
 			return
 		}
-		if metrics.Read(sample); k.due(sample[0].Value.Uint64(), typing.lately()) {
+		metrics.Read(sample)
+		if k.due(sample[0].Value.Uint64(), sample[1].Value.Uint64(), typing.lately()) {
 			for range shrinks {
 				runtime.GC()
 			}
@@ -56,11 +61,12 @@ type keeper struct {
 	putOff      int    // looks at which it would have been, but for typing
 }
 
-// due says whether now is a good moment, allocs bytes having been allocated.
-func (k *keeper) due(allocs uint64, typing bool) bool {
+// due says whether now is a good moment, allocs bytes having been allocated and
+// live of them having been in use when last looked at.
+func (k *keeper) due(allocs, live uint64, typing bool) bool {
 	calm := allocs-k.last < quiet
 	k.last = allocs
-	if !calm || allocs-k.given < spent {
+	if !calm || allocs-k.given < max(spent, live/share) {
 		return false
 	}
 	if k.putOff++; typing && k.putOff <= patience {

@@ -27,9 +27,22 @@ func TestMemoryIsGivenBackOnceAfterABusyTime(t *testing.T) {
 		{1 << 10, false},
 	} {
 		allocs += c.more
-		if got := k.due(allocs, false); got != c.due {
+		if got := k.due(allocs, 1<<20, false); got != c.due {
 			t.Errorf("look %d: %v", i, got)
 		}
+	}
+}
+
+func TestMuchMemoryIsLookedThroughMoreSeldom(t *testing.T) {
+	k := keeper{}
+	looks := 0
+	for allocs := uint64(1 << 20); allocs <= 64<<20; allocs += 1 << 20 {
+		if k.due(allocs, 64<<20, false) {
+			looks++
+		}
+	}
+	if looks != 8 {
+		t.Errorf("64 MiB in use were looked through %d times for 64 MiB allocated, want 8", looks)
 	}
 }
 
