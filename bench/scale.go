@@ -19,12 +19,8 @@ var (
 	crowdSizesQuick = []int{1, 10, 100, 300}
 )
 
-// keepalive is how often an idle session of ours says that it is there, and
-// perKey what a key takes of typing at scale, with its echo.
-const (
-	keepalive = 10 * time.Second
-	perKey    = 7900 * time.Microsecond
-)
+// keepalive is how often an idle session of ours says that it is there.
+const keepalive = 10 * time.Second
 
 // scale measures one agent with more and more idle sessions.
 func (o *options) scale(ctx context.Context, out io.Writer) error {
@@ -35,11 +31,13 @@ func (o *options) scale(ctx context.Context, out io.Writer) error {
 	defer s.close()
 	down := measure.Download{Path: s.noiseFile, Want: s.noise[:s.size.bulk]}
 	sc := measure.Scale{
-		Counts: crowdSizes, Repeats: 3, Settle: s.size.settle, Download: down,
-		Typing: measure.Typing{Keys: int(keepalive / perKey), From: 3 * time.Millisecond, To: 12 * time.Millisecond},
+		Counts: crowdSizes, Repeats: 5, Settle: s.size.settle, Idle: keepalive, Download: down,
+		// Both for the time of a keepalive or so.
+		Typing: measure.Typing{Keys: 1270, From: 3 * time.Millisecond, To: 12 * time.Millisecond},
+		Seldom: measure.Typing{Keys: 10, From: time.Second, To: time.Second},
 	}
 	if o.quick {
-		sc.Counts, sc.Repeats = crowdSizesQuick, 2
+		sc.Counts, sc.Repeats = crowdSizesQuick, 3
 	}
 	var subjects [3]measure.Subject
 	for i, ask := range []peers.Ask{

@@ -273,7 +273,9 @@ func TestScaleMeasuresAtEveryCount(t *testing.T) {
 	}
 	sc := Scale{
 		Counts: []int{1, 3}, Repeats: 2, Settle: time.Millisecond, Download: down,
+		Idle:   time.Millisecond,
 		Typing: Typing{Keys: 5, From: time.Millisecond, To: 2 * time.Millisecond},
+		Seldom: Typing{Keys: 1, From: 5 * time.Millisecond, To: 5 * time.Millisecond},
 	}
 	var points []Point
 	idle := subject(fake{script: `printf 'ready\r\n'; exec cat`}, "")
@@ -285,6 +287,12 @@ func TestScaleMeasuresAtEveryCount(t *testing.T) {
 		if p.MemoryMiB <= 0 || p.KeyMs <= 0 || p.MBPerSecond <= 0 {
 			t.Errorf("%+v", p)
 		}
+	}
+	// Half a processor for 1,000 idle sessions, and 300 µs a key.
+	often := keys{number: 1000, used: 5300 * time.Millisecond, took: 10 * time.Second}
+	seldom := keys{number: 10, used: 2503 * time.Millisecond, took: 5 * time.Second}
+	if each := often.each(seldom); each < 299.9 || each > 300.1 {
+		t.Errorf("a key costs %v µs, want 300", each)
 	}
 	err = sc.Run(t.Context(), subject(refusing, ""), subject(honest, EchoCommand), subject(honest, down.Command()), func(Point) {})
 	if err == nil || !strings.Contains(err.Error(), "refused") {

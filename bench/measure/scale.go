@@ -19,14 +19,16 @@ type Scale struct {
 	Counts []int
 	// Repeats is how often each cost is taken at a point; its median counts.
 	Repeats int
-	// Settle is how long the sessions are left alone before each point, and after
-	// work before what idleness costs is looked at: a server may clean up.
+	// Settle is how long the sessions are left alone before each point.
 	Settle time.Duration
-	// Typing and Download are the work that is done beside the idle sessions.
-	// Idleness is looked at for as long as the typing took; a server whose
-	// sessions say in turns that they are there wants both to be a whole turn.
-	Typing   Typing
-	Download Download
+	// Idle is how long the server is looked at with nothing to do. One whose
+	// sessions say in turns that they are there wants a whole turn.
+	Idle time.Duration
+	// Typing is the work beside the idle sessions. Seldom is the same with longer
+	// pauses, for as long: what it costs is taken off, because a server may do less
+	// for its idle sessions while somebody types than while nobody does.
+	Typing, Seldom Typing
+	Download       Download
 }
 
 // Point is what a server costs with a number of idle sessions.
@@ -37,11 +39,11 @@ type Point struct {
 	// IdlePercent is the share of one processor that they use with nothing to do.
 	IdlePercent float64 `json:"idlePercent"`
 	// KeyMs is the median time of an echo, and KeyMicroseconds the processor time
-	// of the server for one, what idleness costs taken off.
+	// of the server for one more, what the idle sessions cost taken off.
 	KeyMs           float64 `json:"keyMs"`
 	KeyMicroseconds float64 `json:"keyMicroseconds"`
 	// MBPerSecond is the rate of a download, and MBMilliseconds the processor time
-	// of the server for 1 MB of it, what idleness costs taken off.
+	// of the server for 1 MB of it, what the idle sessions cost taken off.
 	MBPerSecond    float64 `json:"mbPerSecond"`
 	MBMilliseconds float64 `json:"mbMilliseconds"`
 }
@@ -89,9 +91,12 @@ func (sc Scale) point(ctx context.Context, idle, typing, download Subject) (Poin
 		return Point{}, err
 	}
 	p := Point{MemoryMiB: float64(bytes) / (1 << 20)}
+	if p.IdlePercent, err = sc.rest(ctx, idle); err != nil {
+		return Point{}, err
+	}
 	values := make(map[*float64][]float64)
 	for round := range sc.Repeats {
-		ms, key, err := sc.key(ctx, typing)
+		often, seldom, err := sc.keys(ctx, typing)
 		if err != nil {
 			return Point{}, err
 		}
@@ -99,17 +104,12 @@ func (sc Scale) point(ctx context.Context, idle, typing, download Subject) (Poin
 		if err != nil {
 			return Point{}, err
 		}
-		rest, err := sc.rest(ctx, idle, key.took)
-		if err != nil {
-			return Point{}, err
-		}
 		rate := flow["MB/s"]
-		values[&p.IdlePercent] = append(values[&p.IdlePercent], rest*100)
-		values[&p.KeyMs] = append(values[&p.KeyMs], ms)
-		values[&p.KeyMicroseconds] = append(values[&p.KeyMicroseconds], key.each(rest))
+		values[&p.KeyMs] = append(values[&p.KeyMs], often.ms)
+		values[&p.KeyMicroseconds] = append(values[&p.KeyMicroseconds], often.each(seldom))
 		values[&p.MBPerSecond] = append(values[&p.MBPerSecond], rate)
 		// 1 s/GB is 1 ms/MB; a MB takes 1,000/rate ms, in which idleness goes on.
-		values[&p.MBMilliseconds] = append(values[&p.MBMilliseconds], flow["server CPU s/GB"]-rest*1000/rate)
+		values[&p.MBMilliseconds] = append(values[&p.MBMilliseconds], flow["server CPU s/GB"]-seldom.share()*1000/rate)
 	}
 	for to, all := range values {
 		slices.Sort(all)
@@ -118,52 +118,61 @@ func (sc Scale) point(ctx context.Context, idle, typing, download Subject) (Poin
 	return p, nil
 }
 
-// rest returns what share of a processor the server uses over a time in which
-// nothing is asked, nor was right before.
-func (sc Scale) rest(ctx context.Context, s Subject, over time.Duration) (float64, error) {
-	if err := settle(ctx, sc.Settle); err != nil {
-		return 0, err
-	}
+// rest returns what percentage of a processor the server uses with nothing to do.
+func (sc Scale) rest(ctx context.Context, s Subject) (float64, error) {
 	meter, err := serverMeter(s)
 	if err != nil {
 		return 0, err
 	}
 	began := time.Now()
-	if err := settle(ctx, over); err != nil {
+	if err := settle(ctx, sc.Idle); err != nil {
 		return 0, err
 	}
 	used, err := meter.Used()
-	return used.Seconds() / time.Since(began).Seconds(), err
+	return used.Seconds() / time.Since(began).Seconds() * 100, err
 }
 
 // keys is what a number of keystrokes took.
 type keys struct {
 	number     int
+	ms         float64       // the median time of an echo
 	used, took time.Duration // processor time of the server, and time that went by
 }
 
-// each returns the processor time for one key in microseconds, less what the
-// server would have used anyway.
-func (k keys) each(rest float64) float64 {
-	return (k.used.Seconds() - rest*k.took.Seconds()) / float64(k.number) * 1e6
+// share returns what share of a processor the server used meanwhile.
+func (k keys) share() float64 { return k.used.Seconds() / k.took.Seconds() }
+
+// each returns the processor time for one key more in microseconds, seldom being
+// the same with fewer.
+func (k keys) each(seldom keys) float64 {
+	more := float64(k.number)/k.took.Seconds() - float64(seldom.number)/seldom.took.Seconds()
+	return (k.share() - seldom.share()) / more * 1e6
 }
 
-// key returns the median time of an echo in ms, and what the keys cost.
-func (sc Scale) key(ctx context.Context, s Subject) (ms float64, cost keys, err error) {
+// keys types in a session of its own, often and then seldom.
+func (sc Scale) keys(ctx context.Context, s Subject) (often, seldom keys, err error) {
 	c, err := sc.Typing.begin(ctx, s)
 	if err != nil {
-		return 0, keys{}, err
+		return keys{}, keys{}, err
 	}
 	defer c.Close()
+	if often, err = sc.Typing.cost(c, s); err == nil {
+		seldom, err = sc.Seldom.cost(c, s)
+	}
+	return often, seldom, err
+}
+
+// cost returns what pressing the keys takes.
+func (t Typing) cost(c *driver.Client, s Subject) (keys, error) {
 	meter, err := serverMeter(s)
 	if err != nil {
-		return 0, keys{}, err
+		return keys{}, err
 	}
 	began := time.Now()
-	took, err := sc.Typing.press(c, sc.Typing.Keys)
+	took, err := t.press(c, t.Keys)
 	if err != nil {
-		return 0, keys{}, err
+		return keys{}, err
 	}
 	used, err := meter.Used()
-	return milliseconds(quantile(took, 0.5)), keys{sc.Typing.Keys, used, time.Since(began)}, err
+	return keys{t.Keys, milliseconds(quantile(took, 0.5)), used, time.Since(began)}, err
 }
