@@ -63,7 +63,8 @@ type Client struct {
 	posts                    *postPool
 
 	next   atomic.Pointer[jwtauth.PublicKey] // the host key that Succeeds believes in
-	wanted chan struct{}                     // holds one: see KeepReady
+	wanted chan time.Duration                // holds one: see KeepReady
+	keeps  atomic.Bool                       // KeepReady was called
 
 	times clientTimes
 }
@@ -124,7 +125,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultTimeout
 	}
-	c := &Client{cfg: cfg, base: base, addr: net.JoinHostPort(u.Hostname(), port), times: protocolTimes, wanted: make(chan struct{}, 1)}
+	c := &Client{cfg: cfg, base: base, addr: net.JoinHostPort(u.Hostname(), port), times: protocolTimes, wanted: make(chan time.Duration, 1)}
 	c.postDialer = newDialer(cfg.TLS, u.Hostname(), cfg.Dial)
 	c.streamDialer = newDialer(c.postDialer.tls, u.Hostname(), cfg.Dial) // one ticket cache
 	c.streams = newTransport(c.streamDialer, 4<<10)

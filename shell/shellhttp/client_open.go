@@ -51,7 +51,7 @@ func (c *Client) Open(ctx context.Context, source string, req shell.OpenRequest)
 	if err != nil {
 		return nil, err
 	}
-	c.wantReady() // the connection is taken
+	c.wantReady(readySoon) // the connection is taken
 	return newSession(c, key, st), nil
 }
 

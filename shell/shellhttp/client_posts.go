@@ -63,11 +63,12 @@ func sessionPost(key *sessionKey, verb string, body []byte, mediaType string, ti
 }
 
 // freeStream says that the connection of a stream that has ended is free for the
-// last request, and that there is no other: a program that ran on no input is not
-// worth another handshake.
+// last request, and worth it: there is no other, and a program that ran on no input
+// is not worth another handshake; or the next session is to find it free.
 func (s *Session) freeStream() bool {
 	c := s.client
-	return !c.posts.hasIdle() && !c.postDialer.primed() && s.current().finish()
+	other := c.posts.hasIdle() || c.postDialer.primed()
+	return (!other || c.keeps.Load()) && s.current().finish()
 }
 
 // rest waits before a request is sent again: for d, or until there is a new

@@ -18,20 +18,22 @@ const readySoon = 250 * time.Millisecond
 
 // KeepReady has a connection ready for the next session, besides those that
 // sessions use, until ctx ends: opening one takes a single round trip then. It
-// asks the agent whether it is well, every 40 s and after a session took the
-// connection that was ready, and makes another when this machine's addresses change.
+// asks the agent whether it is well, every 40 s, after a session took the connection
+// that was ready, and at once when one broke off with its own; it makes another when
+// this machine's addresses change.
 func (c *Client) KeepReady(ctx context.Context) {
+	c.keeps.Store(true)
 	go watchAddresses(ctx, func() {
 		c.streams.CloseIdleConnections() // they may be of an address that is gone
-		c.wantReady()
+		c.wantReady(readySoon)
 	})
 	timer := time.NewTimer(readyEvery)
 	defer timer.Stop()
 	last := time.Now()
 	for {
 		select {
-		case <-c.wanted:
-			timer.Reset(readySoon)
+		case in := <-c.wanted:
+			timer.Reset(in)
 			continue
 		case <-timer.C:
 			// A machine that slept finds its connections dead, and its timers late by
@@ -49,10 +51,10 @@ func (c *Client) KeepReady(ctx context.Context) {
 	}
 }
 
-// wantReady wakes KeepReady, if it runs.
-func (c *Client) wantReady() {
+// wantReady has KeepReady, if it runs, look after a connection in so much time.
+func (c *Client) wantReady(in time.Duration) {
 	select {
-	case c.wanted <- struct{}{}:
+	case c.wanted <- in:
 	default:
 	}
 }

@@ -249,6 +249,9 @@ func (s *Session) leave(said <-chan struct{}) error {
 	s.cancel()
 	s.mu.Lock()
 	s.stream.close(ErrEnded)
+	if !s.exited {
+		s.client.wantReady(0) // the connection is gone
+	}
 	if s.unwatch != nil {
 		s.unwatch()
 	}

@@ -1,6 +1,7 @@
 package shellhttp
 
 import (
+	"context"
 	"crypto/tls"
 	"sync/atomic"
 	"testing"
@@ -26,14 +27,7 @@ func TestOneConnection(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := newTestBroker(t, map[string]script{"cat": catScript, "say": sayScript("said", "", 3)})
 			var made atomic.Int32
-			client := serve(t, b).client(t, func(cfg *ClientConfig) {
-				check := cfg.TLS.VerifyConnection
-				cfg.TLS = cfg.TLS.Clone()
-				cfg.TLS.VerifyConnection = func(state tls.ConnectionState) error {
-					made.Add(1)
-					return check(state)
-				}
-			})
+			client := serve(t, b).client(t, counted(&made))
 			s := open(t, client, c.program, c.request)
 			if c.input != "" {
 				if _, err := s.Write([]byte(c.input)); err != nil {
@@ -50,6 +44,79 @@ func TestOneConnection(t *testing.T) {
 			}
 			eventually(t, "the agent has let go of the session", func() bool { return len(b.registry.List(nil)) == 0 })
 		})
+	}
+}
+
+// counted has a client count the connections that it makes.
+func counted(made *atomic.Int32) func(*ClientConfig) {
+	return func(cfg *ClientConfig) {
+		check := cfg.TLS.VerifyConnection
+		cfg.TLS = cfg.TLS.Clone()
+		cfg.TLS.VerifyConnection = func(state tls.ConnectionState) error {
+			made.Add(1)
+			return check(state)
+		}
+	}
+}
+
+// A client that keeps a connection ready gives each session's back to the next, also
+// once one had input and so left a connection for that.
+func TestSharedConnectionIsGivenBack(t *testing.T) {
+	b := newTestBroker(t, map[string]script{"cat": catScript, "say": sayScript("said", "", 3)})
+	var made atomic.Int32
+	client := serve(t, b).client(t, counted(&made))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		client.KeepReady(ctx)
+	}()
+	defer func() {
+		stop()
+		<-done
+	}()
+	eventually(t, "connections are kept", client.keeps.Load)
+	run := func(program, input string) {
+		s := open(t, client, program, shell.OpenRequest{})
+		if _, err := s.Write([]byte(input)); err != nil {
+			t.Fatal(err)
+		}
+		s.CloseWrite()
+		readAll(t, s)
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+	run("cat", "some")
+	before := made.Load()
+	for range 5 {
+		run("say", "")
+	}
+	// One may have been made ready while a session took its time.
+	if more := made.Load() - before; more > 1 {
+		t.Errorf("five sessions one after the other made %d connections", more)
+	}
+}
+
+// Who leaves a program that runs on breaks its connection off: another is asked for
+// at once, and not only once a short session would have given it back.
+func TestConnectionOfASessionThatWasLeftIsReplaced(t *testing.T) {
+	b := newTestBroker(t, map[string]script{"cat": catScript})
+	client := serve(t, b).client(t)
+	s := open(t, client, "cat", shell.OpenRequest{})
+	if in := <-client.wanted; in != readySoon {
+		t.Errorf("a session took the connection: another in %v", in)
+	}
+	if err := s.Detach(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case in := <-client.wanted:
+		if in != 0 {
+			t.Errorf("another in %v", in)
+		}
+	default:
+		t.Error("no other is asked for")
 	}
 }
 
