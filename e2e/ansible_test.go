@@ -43,7 +43,7 @@ func TestAnsibleRole(t *testing.T) {
 
 	m.step("install", func() {
 		told := m.play(vars, 0)
-		if fingerprint := m.sh(`agent keys fingerprint /var/lib/shellagent/host_key.pub | head -n 1`); !strings.Contains(told, fingerprint) {
+		if fingerprint := m.sh(`agent keys fingerprint /var/lib/shellagent/host_key.pub | sed -n 1p`); !strings.Contains(told, fingerprint) {
 			m.t.Errorf("it does not tell the fingerprint %s:\n%s", fingerprint, told)
 		}
 		if got := m.sh(session); got != "operator" {

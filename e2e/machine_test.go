@@ -70,7 +70,8 @@ func bootMachine(t *testing.T, lives time.Duration) *machine {
 	return m
 }
 
-// try runs a bash script in the machine as root, for two minutes at most.
+// try runs a bash script in the machine as root, for two minutes at most. With
+// pipefail: who leaves a pipe early, as grep -q does, may fail the one who writes.
 func (m *machine) try(script string) result {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)

@@ -123,7 +123,7 @@ func (p packaged) records() {
 	p.until("a complete recording", first+`agent verify "$f"`)
 	p.expect("the recording", p.sh(first+`agent export "$f" | grep '"o"' | grep -c 'on the record'`), "1")
 	p.expect("its replay", p.sh(first+`agent replay "$f" </dev/null | tr -d '\r'`), "on the record")
-	p.until("the trail of it", `agent log --source recorded --event recording.complete | grep -q recorded`)
+	p.until("the trail of it", `grep -q recorded <<<"$(agent log --source recorded --event recording.complete)"`)
 	p.sh(`agent verify /var/lib/shellagent/audit`)
 	if got := p.try(first + `runuser -u operator -- agent export "$f"`); got.code == 0 || !strings.Contains(got.stderr, "permission denied") {
 		p.t.Errorf("the session's user reads the recording: %+v", got)
@@ -181,7 +181,7 @@ func (p packaged) forkBomb() {
 	unit := p.sh(`g=$(systemctl show --property ControlGroup --value shellagent); 
 		for d in /sys/fs/cgroup/unified$g /sys/fs/cgroup$g; do if [ -d $d ]; then echo $d; break; fi; done`)
 	if p.try(`grep -qw pids "`+unit+`/cgroup.controllers"`).code != 0 {
-		p.until("a word about it in the journal", `journalctl -q -o cat -u shellagent | grep -q 'processes are not limited'`)
+		p.until("a word about it in the journal", `grep -q 'processes are not limited' <<<"$(journalctl -q -o cat -u shellagent)"`)
 		p.t.Log("NOT RUN: the fork bomb: this machine's cgroup v2 has no pids controller")
 		return
 	}
@@ -191,12 +191,12 @@ func (p packaged) forkBomb() {
 		p.t.Errorf("20000 processes could be forked: %+v", got)
 	}
 	p.sh(p.client(`-n debug 127.0.0.1 -- sh -c '`+forks+`; true' 2>/dev/null; true`) + ` &
-		` + p.client("debug 127.0.0.1 -- id -un") + ` | grep -qx operator; wait`)
+		[ "$(` + p.client("debug 127.0.0.1 -- id -un") + `)" = operator ]; wait`)
 }
 
 func (p packaged) journal() {
 	p.until("the lines of the session's life", `for line in "the agent is ready" "session opened" "session ended" refused; do
-			journalctl -q -o cat SYSLOG_IDENTIFIER=shellagent _SYSTEMD_UNIT=shellagent.service _UID=0 | grep -q "msg=\"*$line"
+			grep -q "msg=\"*$line" <<<"$(journalctl -q -o cat SYSLOG_IDENTIFIER=shellagent _SYSTEMD_UNIT=shellagent.service _UID=0)"
 		done`)
 }
 
@@ -206,7 +206,7 @@ func (p packaged) brokenReload() {
 	if got := p.try(`systemctl reload shellagent`); got.code == 0 {
 		p.t.Error("systemctl reload succeeds with a broken configuration")
 	}
-	p.until("the place of the mistake", `journalctl -q -o cat -u shellagent | grep -q 'agent\.json:1:'`)
+	p.until("the place of the mistake", `grep -q 'agent\.json:1:' <<<"$(journalctl -q -o cat -u shellagent)"`)
 	p.expect("a session under the policy in force", p.sh(p.client("debug 127.0.0.1 -- id -un")), "operator")
 	p.sh(`cp /run/good.json /etc/shellagent/agent.json; systemctl reload shellagent`)
 	p.expect("a session after the repair", p.sh(p.client("debug 127.0.0.1 -- id -un")), "operator")

@@ -267,7 +267,9 @@ func (p *proxied) reloadBySignal(s syscall.Signal) {
 	p.waitProxy("to answer after its reload", func() bool { return strings.HasPrefix(p.curl(p.url(p.prefix+"/healthz")), "ok") })
 }
 
-// lostConnections is how many connections of sessions were not the session's first.
+// lostConnections is how many connections of sessions were not the session's
+// first. A test takes what it lost from what was lost before: a busy Caddy may
+// cut a stream as it begins (examples/proxy/README.md says why).
 func (p *proxied) lostConnections() int {
 	log := p.log.String()
 	return strings.Count(log, `msg="client attached"`) - strings.Count(log, `msg="session opened"`)
