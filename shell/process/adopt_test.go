@@ -292,6 +292,8 @@ func TestWhatWasLeftCrosses(t *testing.T) {
 		g.Limits.KillOnExit = false
 		s := begin(t, h, g, nil)
 		s.finish()
+		// Only now: what is left may still be the shell that is to become it.
+		eventually(t, "what is left runs", func() bool { return len(running(t, word)) == 1 })
 		text, err := json.Marshal(h.State())
 		if err != nil {
 			t.Fatal(err)
