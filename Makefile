@@ -15,6 +15,15 @@ VERSION := $(or $(VERSION),devel)
 LDFLAGS := -s -w -X shellagent/internal/version.Version=$(VERSION) -X shellagent/internal/version.Commit=$(COMMIT)
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 
+# $(call program,NAME,PACKAGE) builds bin/NAME. Go's linker writes through a
+# mapping, which leaves a file in the page cache in pages of 4 KiB; one that was
+# written in large pieces starts half a millisecond sooner (docs/performance.md).
+define program
+$(BUILD) -o dist/linked/$(1) $(2)
+@mkdir -p bin; cmp -s dist/linked/$(1) bin/$(1) || { \
+	dd if=dist/linked/$(1) of=bin/.$(1) bs=4194304 status=none; chmod 755 bin/.$(1); mv bin/.$(1) bin/$(1); }
+endef
+
 # Where the client alone is built for; it is vetted there, not run.
 PLATFORMS := darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
@@ -33,8 +42,8 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/agent and bin/agent-cli, static
-	$(BUILD) -o bin/agent ./cmd/agent
-	$(BUILD) -o bin/agent-cli ./cmd/cli
+	$(call program,agent,./cmd/agent)
+	$(call program,agent-cli,./cmd/cli)
 
 .PHONY: demo
 demo: build ## try it here: an agent on 127.0.0.1 and a shell through it
