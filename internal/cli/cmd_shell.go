@@ -65,8 +65,7 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 	if err != nil {
 		return err
 	}
-	defer catchBrokenPipe()()
-	ctx, stop := untilSignal(ctx)
+	ctx, heard, stop := listening(ctx, catchBrokenPipe)
 	defer stop()
 	ctx, cancel := p.limited(ctx)
 	defer cancel()
@@ -85,7 +84,7 @@ func (s *surroundings) runProgram(ctx context.Context, r *reach, p *program, sou
 		return err
 	}
 	defer p.forward.close()
-	session, done, err := c.begin(ctx, p.share, opening{source, request, input, local})
+	session, done, err := c.begin(ctx, p.share, opening{source, request, input, local, heard})
 	if err != nil {
 		return err
 	}
@@ -116,6 +115,15 @@ type opening struct {
 	request shell.OpenRequest
 	input   inputState
 	local   *terminal.Terminal
+	// ready, unless it is nil, is called before the agent is asked, and waits for
+	// what has to be in place by then.
+	ready func()
+}
+
+func (o opening) wait() {
+	if o.ready != nil {
+		o.ready()
+	}
 }
 
 // begin opens a session, over a connection that is shared or over one of its own.
@@ -134,6 +142,7 @@ func (c *contact) begin(ctx context.Context, share shareFlag, o opening) (sessio
 	if err := c.settle(ctx); err != nil {
 		return nil, nil, err
 	}
+	o.wait()
 	own, client, err := c.open(ctx, o.source, o.request, o.input)
 	if err != nil {
 		return nil, nil, err

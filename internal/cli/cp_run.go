@@ -82,7 +82,7 @@ func (c *copier) dial(ctx context.Context, p place) (*link, error) {
 		return nil, err
 	}
 	request := shell.OpenRequest{Subsystem: shell.SubsystemCopy}
-	session, done, err := contact.begin(ctx, c.flags.program.share, opening{source, request, inputReady, nil})
+	session, done, err := contact.begin(ctx, c.flags.program.share, opening{source, request, inputReady, nil, nil})
 	if err != nil {
 		return nil, err
 	}

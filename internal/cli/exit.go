@@ -69,21 +69,34 @@ func (s *signalled) Error() string { return s.signal.String() }
 // untilSignal returns a context that ends when the program is asked to. The
 // signal is the context's cause, a *signalled.
 func untilSignal(ctx context.Context) (context.Context, func()) {
+	ctx, heard, stop := listening(ctx, func() (stop func()) { return func() {} })
+	heard()
+	return ctx, stop
+}
+
+// listening is untilSignal for what is done often: each signal that is asked for
+// takes two changes of threads, as does letting go of it, and both go on beside
+// what the program does. heard waits until they are heard, and more has begun;
+// before that a signal ends the program as if nobody asked for it.
+func listening(ctx context.Context, more func() (stop func())) (_ context.Context, heard, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, endingSignals...)
-	done := make(chan struct{})
+	begun, done := make(chan struct{}), make(chan struct{})
 	go func() {
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, endingSignals...)
+		defer more()()
+		close(begun)
 		select {
 		case s := <-asked:
 			// Whoever asks again does not want to wait for an orderly end.
 			signal.Stop(asked)
 			cancel(&signalled{s})
+			<-done
 		case <-done:
+			signal.Stop(asked)
 		}
 	}()
-	return ctx, func() {
-		signal.Stop(asked)
+	return ctx, func() { <-begun }, func() {
 		close(done)
 		cancel(nil)
 	}

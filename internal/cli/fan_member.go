@@ -42,7 +42,7 @@ func (a *fleet) one(ctx context.Context, i int) fanout.Result {
 	if len(a.input) == 0 {
 		request.NoInput, input = true, inputNone
 	}
-	session, letGo, err := m.begin(ctx, a.program.share, opening{m.source, request, input, nil})
+	session, letGo, err := m.begin(ctx, a.program.share, opening{m.source, request, input, nil, nil})
 	if err != nil {
 		return a.judge(ctx, m, nil, err)
 	}

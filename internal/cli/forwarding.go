@@ -101,7 +101,7 @@ func (f *forwarding) begin(ctx context.Context, c *contact, share shareFlag, sou
 func (c *contact) link(ctx context.Context, share shareFlag, source string, aside bool) (*tunnel.Link, error) {
 	own := *c
 	own.aside = aside
-	session, done, err := own.begin(ctx, share, opening{source, shell.OpenRequest{Subsystem: shell.SubsystemForward}, inputReady, nil})
+	session, done, err := own.begin(ctx, share, opening{source, shell.OpenRequest{Subsystem: shell.SubsystemForward}, inputReady, nil, nil})
 	c.peer, c.keys = own.peer, own.keys // which nobody is to be asked for again
 	if err != nil {
 		return nil, err

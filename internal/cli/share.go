@@ -130,6 +130,7 @@ func (c *contact) joinShared(ctx context.Context, place share.Place, idle time.D
 	if c.aside {
 		said = func(_ share.Level, text string) { c.ui.debug("%s", text) } // the other session says it
 	}
+	o.wait()
 	r, err := conn.Open(ctx, share.Ask{Source: o.source, Request: o.request, InputReady: o.input == inputReady}, share.Listening{
 		Said:   said,
 		Outage: func(over bool) { outage(shellhttp.Outage{Over: over}) },
