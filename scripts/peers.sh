@@ -49,11 +49,5 @@ done
 for package in "$work"/*.deb; do
 	dpkg -x "$package" "$to"
 done
-# In large pieces, as ours are: a program starts sooner so (docs/performance.md).
-find "$to" -type f \( -perm -100 -o -name '*.so*' \) | while read -r file; do
-	dd if="$file" of="$work/piece" bs=4194304 status=none
-	chmod --reference="$file" "$work/piece"
-	mv "$work/piece" "$file"
-done
 chmod 0755 "$to"
 touch "$to/complete"
