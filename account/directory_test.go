@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -25,7 +26,10 @@ func fake(t *testing.T, script string) *Directory {
 	put(t, d, "shadow", "root:*:19000:0:99999:7:::\nalice:!x:19000:0:99999:7:::\nbare:$6$x:19000:0:99999:7::100:\n")
 	if script != "" {
 		path := filepath.Join(d.etc, "getent")
-		if err := os.WriteFile(path, []byte("#!/bin/sh\ncd "+d.etc+"\n"+script+"\n"), 0o700); err != nil {
+		syscall.ForkLock.RLock() // else a child of another test may have it open for writing, and it cannot be run
+		err := os.WriteFile(path, []byte("#!/bin/sh\ncd "+d.etc+"\n"+script+"\n"), 0o700)
+		syscall.ForkLock.RUnlock()
+		if err != nil {
 			t.Fatal(err)
 		}
 		d.getent = []string{"/nonexistent/getent", path}

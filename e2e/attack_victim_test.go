@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"shellagent/jwtauth"
@@ -52,7 +53,10 @@ func withoutAnswers(t *testing.T, h *host) *exec.Cmd {
 		t.Fatalf("%v: %s", err, out)
 	}
 	script := fmt.Sprintf("#!/bin/sh\n[ \"$2\" != %s ] || exit 3\nexec %s \"$@\"\n", awayUser, real)
-	if err := os.WriteFile(wrapper, []byte(script), 0o755); err != nil {
+	syscall.ForkLock.RLock() // else a child of another test may have it open for writing, and it cannot be run
+	err := os.WriteFile(wrapper, []byte(script), 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return exec.Command("unshare", "--mount", "sh", "-c", `mount --bind "$0" /usr/bin/getent && exec "$1" listen -c "$2"`, wrapper, agentBin, h.config)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -36,7 +37,10 @@ func TestCurlAndOpenSSLAreEnough(t *testing.T) {
 	// An hour behind: the agent's nonce opens, its clock serves from then on.
 	slow := filepath.Join(h.dir, "date")
 	script := "#!/bin/sh\nexec /bin/date -d '1 hour ago' \"$@\"\n"
-	if err := os.WriteFile(slow, []byte(script), 0o700); err != nil {
+	syscall.ForkLock.RLock() // else a child of another test may have it open for writing, and it cannot be run
+	err := os.WriteFile(slow, []byte(script), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	path = h.dir + ":" + path
@@ -90,7 +94,10 @@ func TestKeysThatLiveElsewhere(t *testing.T) {
 	t.Run("signingCommands with openssl", func(t *testing.T) {
 		sign := filepath.Join(h.dir, "sign.sh")
 		script := "#!/bin/sh\nset -e\nf=$(mktemp)\ntrap 'rm -f $f' EXIT\ncat >$f\nopenssl pkeyutl -sign -inkey " + pem + " -rawin -in $f\n"
-		if err := os.WriteFile(sign, []byte(script), 0o700); err != nil {
+		syscall.ForkLock.RLock() // else a child of another test may have it open for writing, and it cannot be run
+		err := os.WriteFile(sign, []byte(script), 0o700)
+		syscall.ForkLock.RUnlock()
+		if err != nil {
 			t.Fatal(err)
 		}
 		h.writeJSON(h.client, object{

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -44,7 +45,10 @@ func (h *host) sshFor(source string) string {
 	h.t.Helper()
 	name := filepath.Join(h.dir, "ssh-"+source)
 	script := fmt.Sprintf("#!/bin/sh\nexec %s exec -q --accept-new -c %s --subsystem sftp %s myhost\n", agentBin, h.client, source)
-	if err := os.WriteFile(name, []byte(script), 0o755); err != nil {
+	syscall.ForkLock.RLock() // else a child of another test may have it open for writing, and it cannot be run
+	err := os.WriteFile(name, []byte(script), 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		h.t.Fatal(err)
 	}
 	return name

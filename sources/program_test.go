@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,7 +32,10 @@ read -r token
 [ "$1" = --flag ] && [ $# = 1 ] || exit 4
 printf '{"key": "` + line + `", "subject": "alice", "uid": "%s"}' "$(id -u)"
 `
-	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+	syscall.ForkLock.RLock() // else a child of another test may have it open for writing, and it cannot be run
+	err := os.WriteFile(program, []byte(script), 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	h := host()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -70,7 +71,10 @@ func TestReplaced(t *testing.T) {
 func script(t *testing.T, text string) successor {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "next")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+	syscall.ForkLock.RLock() // else a child of another test may have it open for writing, and it cannot be run
+	err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
